@@ -1,0 +1,193 @@
+//! Every invariant of the state, recomputed from its rows. Run after every command in tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gantry_types::{HostId, LayerId, WHOLE_GPU_MILLI};
+
+use crate::{Fleet, Host, Usage, host::device_position};
+
+/// An invariant: its name, and a check that says what is wrong.
+struct Invariant {
+    name: &'static str,
+    check: fn(&Fleet) -> Result<(), String>,
+}
+
+const INVARIANTS: &[Invariant] = &[
+    Invariant { name: "usage is the sum of reservations and volumes", check: usage_is_the_sum },
+    Invariant { name: "S1: nothing is promised beyond capacity", check: nothing_beyond_capacity },
+    Invariant { name: "host lists name what is on the host", check: host_lists_agree },
+    Invariant { name: "leases are those of the reservations", check: leases_agree },
+    Invariant { name: "the layer index agrees both ways", check: layer_index_agrees },
+    Invariant { name: "volumes and their users agree", check: volume_users_agree },
+    Invariant { name: "every remembered request is found by its id", check: requests_are_found },
+    Invariant { name: "numbers are below the next one", check: numbers_are_below_next },
+];
+
+impl Fleet {
+    /// Checks every invariant and names the first that does not hold.
+    pub fn check(&self) -> Result<(), String> {
+        INVARIANTS.iter().try_for_each(|invariant| {
+            (invariant.check)(self).map_err(|what| format!("{} at rev {}: {what}", invariant.name, self.rev()))
+        })
+    }
+}
+
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+fn usage_is_the_sum(fleet: &Fleet) -> Result<(), String> {
+    let mut sums: BTreeMap<HostId, Usage> =
+        fleet.hosts.iter().map(|h| (h.id, Usage::empty(h.spec.devices.len()))).collect();
+    for row in fleet.reservations.values() {
+        let host = fleet.hosts.get(row.plan.host).ok_or_else(|| format!("reservation {} has no host", row.id))?;
+        let sum = sums.get_mut(&host.id).ok_or("a host vanished")?;
+        sum.add_shape(&row.shape);
+        sum.add_shares(&row.plan.devices, &host.spec);
+    }
+    for volume in fleet.volumes.values() {
+        let sum = sums.get_mut(&volume.host).ok_or_else(|| format!("volume {} has no host", volume.id))?;
+        sum.volume_bytes += volume.size_bytes;
+    }
+    fleet.hosts.iter().try_for_each(|host| {
+        let sum = &sums[&host.id];
+        ensure(host.usage == *sum, || format!("host {} says {:?}, its rows say {sum:?}", host.name, host.usage))
+    })
+}
+
+fn nothing_beyond_capacity(fleet: &Fleet) -> Result<(), String> {
+    fleet.hosts.iter().try_for_each(|host| {
+        let (usage, spec) = (&host.usage, &host.spec);
+        for (resource, used, offered) in [
+            ("shared CPU", usage.cpu_shared_milli, spec.cpu_shared_promisable_milli()),
+            ("performance CPU", usage.cpu_performance_milli, spec.cpu_performance_milli),
+            ("memory", usage.memory_bytes, spec.memory_bytes),
+            ("volume disk", usage.volume_bytes, spec.volume_bytes),
+        ] {
+            ensure(used <= offered, || format!("host {} promises {used} of {offered} {resource}", host.name))?;
+        }
+        for (device, &milli) in spec.devices.iter().zip(&usage.devices) {
+            ensure(u32::from(milli) <= WHOLE_GPU_MILLI, || {
+                format!("host {} promises {milli} thousandths of GPU {}", host.name, device.index)
+            })?;
+        }
+        whole_devices_are_alone(fleet, host)
+    })
+}
+
+/// Follows from the sums while every share is positive and of a device that is there; stated by itself because it is
+/// what users ask about.
+fn whole_devices_are_alone(fleet: &Fleet, host: &Host) -> Result<(), String> {
+    let mut holders: BTreeMap<u32, (u32, bool)> = BTreeMap::new();
+    for id in &host.reservations {
+        let Some(row) = fleet.reservations.get(id) else { continue };
+        for share in &row.plan.devices {
+            ensure(share.milli > 0 && device_position(&host.spec, share.index).is_some(), || {
+                format!("reservation {id} has {} thousandths of GPU {} of host {}", share.milli, share.index, host.name)
+            })?;
+            let holder = holders.entry(share.index).or_default();
+            holder.0 += 1;
+            holder.1 |= share.milli == WHOLE_GPU_MILLI;
+        }
+    }
+    holders.into_iter().try_for_each(|(index, (count, whole))| {
+        ensure(!whole || count == 1, || format!("whole GPU {index} of host {} has {count} holders", host.name))
+    })
+}
+
+fn host_lists_agree(fleet: &Fleet) -> Result<(), String> {
+    let mut apps: BTreeMap<(HostId, &str), u32> = BTreeMap::new();
+    let mut on_host: BTreeMap<HostId, (usize, usize)> = BTreeMap::new();
+    for row in fleet.reservations.values() {
+        let host = fleet.host_ref(row.plan.host);
+        ensure(host.reservations.binary_search(&row.id).is_ok(), || format!("host {} lacks {}", host.name, row.id))?;
+        *apps.entry((host.id, row.app.as_str())).or_default() += 1;
+        on_host.entry(host.id).or_default().0 += 1;
+    }
+    for volume in fleet.volumes.values() {
+        let host = fleet.host_ref(volume.host);
+        ensure(host.volumes.binary_search(&volume.id).is_ok(), || format!("host {} lacks volume", host.name))?;
+        on_host.entry(host.id).or_default().1 += 1;
+    }
+    for host in fleet.hosts.iter() {
+        let (reservations, volumes) = on_host.get(&host.id).copied().unwrap_or_default();
+        ensure(host.reservations.len() == reservations && host.volumes.len() == volumes, || {
+            format!("host {} lists what is not there", host.name)
+        })?;
+        let listed: u32 = host.apps.iter().map(|a| a.1).sum();
+        ensure(listed as usize == reservations, || format!("host {} counts {listed} machines", host.name))?;
+        ensure(fleet.host_by_name.get(&*host.name) == Some(&host.id), || format!("{} is not found", host.name))?;
+    }
+    apps.into_iter().try_for_each(|((host, app), count)| {
+        let counted = fleet.apps.find(app).map_or(0, |number| fleet.host_ref(host).machines_of(number));
+        ensure(counted == count, || format!("host {host} counts {counted} of app {app}, has {count}"))
+    })?;
+    ensure(fleet.host_by_name.len() == fleet.hosts.len(), || "a name leads nowhere".to_owned())
+}
+
+fn leases_agree(fleet: &Fleet) -> Result<(), String> {
+    let expected: BTreeSet<_> =
+        fleet.reservations.values().filter(|r| r.expires_at != 0).map(|r| (r.expires_at, r.id)).collect();
+    ensure(expected == fleet.leases, || format!("{} leases, expected {}", fleet.leases.len(), expected.len()))
+}
+
+fn layer_index_agrees(fleet: &Fleet) -> Result<(), String> {
+    let mut hosts: BTreeMap<LayerId, Vec<HostId>> = BTreeMap::new();
+    for host in fleet.hosts.iter() {
+        ensure(host.layers.windows(2).all(|w| w[0].layer < w[1].layer), || format!("{} unsorted", host.name))?;
+        let mut bytes = 0;
+        for held in &host.layers {
+            hosts.entry(held.layer).or_default().push(host.id);
+            bytes += fleet.layers.size_bytes(held.layer);
+        }
+        ensure(bytes == host.layer_bytes, || format!("host {} counts {} layer bytes", host.name, host.layer_bytes))?;
+    }
+    let mut images: BTreeMap<LayerId, u32> = BTreeMap::new();
+    for entry in fleet.images.values() {
+        for layer in entry.layers.iter() {
+            *images.entry(layer.layer).or_default() += 1;
+        }
+    }
+    for id in fleet.layers.ids() {
+        let on = hosts.get(&id).map_or(&[][..], Vec::as_slice);
+        ensure(fleet.layers.hosts(id) == on, || format!("layer {id} is on {on:?}, listed {:?}", fleet.hosts_with(id)))?;
+        let listed = images.get(&id).copied().unwrap_or_default();
+        ensure(fleet.layers.images_of(id) == listed, || format!("layer {id} is in {listed} images"))?;
+        ensure(listed > 0 || !on.is_empty(), || format!("layer {id} is kept for nobody"))?;
+        ensure(fleet.layers.find(&fleet.layer_digest(id)) == Some(id), || format!("layer {id} is not found"))?;
+    }
+    ensure(hosts.keys().chain(images.keys()).all(|id| fleet.layers.row(*id).is_some()), || "a layer is missing".into())
+}
+
+fn volume_users_agree(fleet: &Fleet) -> Result<(), String> {
+    let mut users = BTreeMap::new();
+    for row in fleet.reservations.values().filter(|r| r.volume != 0) {
+        ensure(users.insert(row.volume, row.id).is_none(), || format!("volume {} has two users", row.volume))?;
+        let volume = fleet.volumes.get(&row.volume).ok_or_else(|| format!("volume {} is missing", row.volume))?;
+        ensure(volume.host == row.plan.host, || format!("volume {} and its machine are apart", row.volume))?;
+    }
+    fleet.volumes.values().try_for_each(|volume| {
+        let user = users.get(&volume.id).copied().unwrap_or(0);
+        ensure(volume.used_by == user, || format!("volume {} says {}, is {user}", volume.id, volume.used_by))
+    })
+}
+
+fn requests_are_found(fleet: &Fleet) -> Result<(), String> {
+    let mut last = 0;
+    fleet.requests.rows().try_for_each(|row| {
+        ensure(row.stamp >= last, || format!("request {} is older than the one before", row.request_id))?;
+        last = row.stamp;
+        let found = fleet.requests.find(&row.request_id).map(|r| r.seq);
+        ensure(found == Some(row.seq), || format!("request {} is found at {found:?}", row.request_id))
+    })
+}
+
+fn numbers_are_below_next(fleet: &Fleet) -> Result<(), String> {
+    let meta = &fleet.meta;
+    let below = |largest: Option<u64>, next: u64| largest.is_none_or(|n| n < next);
+    ensure(below(fleet.hosts.iter().next_back().map(|host| u64::from(host.id)), meta.next_host.into()), || {
+        "host".into()
+    })?;
+    ensure(below(fleet.reservations.last_key_value().map(|(id, _)| *id), meta.next_grant), || "grant".into())?;
+    ensure(below(fleet.volumes.last_key_value().map(|(id, _)| *id), meta.next_volume), || "volume".into())
+}

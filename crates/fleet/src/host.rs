@@ -1,0 +1,176 @@
+//! One host: what it declared, what is promised on it, what lies on it.
+
+use std::sync::Arc;
+
+use gantry_types::{CpuKind, DeviceShare, HostId, HostSpec, ReservationId, Shape, VolumeId, WHOLE_GPU_MILLI};
+use prost::Enumeration;
+use smallvec::SmallVec;
+
+use crate::layers::HeldLayer;
+
+/// Whether new machines and volumes may go to a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
+#[repr(i32)]
+pub enum Scheduling {
+    Open = 0,
+    /// Nothing new.
+    Cordoned = 1,
+    /// Nothing new, and what is there should move away.
+    Draining = 2,
+}
+
+/// Resources in use, in the units of the declaration. `devices` runs parallel to the declared devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub cpu_shared_milli: u64,
+    pub cpu_performance_milli: u64,
+    pub memory_bytes: u64,
+    pub volume_bytes: u64,
+    pub devices: SmallVec<[u16; 8]>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Host {
+    pub id: HostId,
+    pub spec: Arc<HostSpec>,
+    pub name: Arc<str>,
+    pub scheduling: Scheduling,
+    pub(crate) usage: Usage,
+    /// Machines an app has here: (app number, count), sorted.
+    pub(crate) apps: SmallVec<[(u32, u32); 4]>,
+    /// Sorted.
+    pub(crate) reservations: Vec<ReservationId>,
+    /// Sorted.
+    pub(crate) volumes: Vec<VolumeId>,
+    /// Sorted by layer.
+    pub(crate) layers: Vec<HeldLayer>,
+    pub(crate) layer_bytes: u64,
+}
+
+impl Usage {
+    /// Nothing used, on a host with so many devices.
+    pub fn empty(devices: usize) -> Self {
+        Self { devices: SmallVec::from_elem(0, devices), ..Self::default() }
+    }
+
+    /// Adds what a machine of `shape` takes, but for its devices.
+    pub fn add_shape(&mut self, shape: &Shape) {
+        *self.cpu_mut(shape) += shape.cpu_milli;
+        self.memory_bytes += shape.memory_bytes;
+    }
+
+    /// Takes back what [`Usage::add_shape`] added.
+    pub fn subtract_shape(&mut self, shape: &Shape) {
+        *self.cpu_mut(shape) -= shape.cpu_milli;
+        self.memory_bytes -= shape.memory_bytes;
+    }
+
+    /// Adds CPU, memory and disk of another usage: all but its devices.
+    pub fn add_pools(&mut self, other: &Self) {
+        self.cpu_shared_milli += other.cpu_shared_milli;
+        self.cpu_performance_milli += other.cpu_performance_milli;
+        self.memory_bytes += other.memory_bytes;
+        self.volume_bytes += other.volume_bytes;
+    }
+
+    /// Adds shares of devices. Those of devices that the host does not have are ignored; the checks before a grant
+    /// refuse them.
+    pub fn add_shares(&mut self, shares: &[DeviceShare], spec: &HostSpec) {
+        for share in shares {
+            if let Some(position) = device_position(spec, share.index) {
+                self.devices[position] += share.milli as u16;
+            }
+        }
+    }
+
+    /// Takes back what [`Usage::add_shares`] added under the same declaration.
+    pub(crate) fn subtract_shares(&mut self, shares: &[DeviceShare], spec: &HostSpec) {
+        for share in shares {
+            if let Some(position) = device_position(spec, share.index) {
+                self.devices[position] -= share.milli as u16;
+            }
+        }
+    }
+
+    fn cpu_mut(&mut self, shape: &Shape) -> &mut u64 {
+        match shape.cpu_kind() {
+            CpuKind::Shared => &mut self.cpu_shared_milli,
+            CpuKind::Performance => &mut self.cpu_performance_milli,
+        }
+    }
+
+    /// The thousandths of the device at `position` that nobody has. None are left where a plan in flight counts twice
+    /// because it was just applied.
+    #[inline]
+    pub fn free_device_milli(&self, position: usize) -> u32 {
+        WHOLE_GPU_MILLI.saturating_sub(u32::from(self.devices[position]))
+    }
+}
+
+/// Where in the declared devices an index is.
+pub(crate) fn device_position(spec: &HostSpec, index: u32) -> Option<usize> {
+    // Nearly always devices are 0, 1, 2, ...: look there first.
+    match spec.devices.get(index as usize) {
+        Some(device) if device.index == index => Some(index as usize),
+        _ => spec.devices.binary_search_by_key(&index, |d| d.index).ok(),
+    }
+}
+
+impl Host {
+    pub(crate) fn new(id: HostId, spec: HostSpec) -> Self {
+        Self {
+            id,
+            name: Arc::from(spec.name.as_str()),
+            usage: Usage::empty(spec.devices.len()),
+            spec: Arc::new(spec),
+            scheduling: Scheduling::Open,
+            apps: SmallVec::new(),
+            reservations: Vec::new(),
+            volumes: Vec::new(),
+            layers: Vec::new(),
+            layer_bytes: 0,
+        }
+    }
+
+    pub fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    pub fn reservations(&self) -> &[ReservationId] {
+        &self.reservations
+    }
+
+    pub fn volumes(&self) -> &[VolumeId] {
+        &self.volumes
+    }
+
+    pub fn layers(&self) -> &[HeldLayer] {
+        &self.layers
+    }
+
+    /// Compressed bytes of all layers on the host.
+    pub fn layer_bytes(&self) -> u64 {
+        self.layer_bytes
+    }
+
+    /// Machines of one app on the host.
+    pub fn machines_of(&self, app: u32) -> u32 {
+        self.apps.binary_search_by_key(&app, |a| a.0).map_or(0, |i| self.apps[i].1)
+    }
+
+    pub(crate) fn app_added(&mut self, app: u32) {
+        match self.apps.binary_search_by_key(&app, |a| a.0) {
+            Ok(i) => self.apps[i].1 += 1,
+            Err(i) => self.apps.insert(i, (app, 1)),
+        }
+    }
+
+    pub(crate) fn app_removed(&mut self, app: u32) {
+        if let Ok(i) = self.apps.binary_search_by_key(&app, |a| a.0) {
+            self.apps[i].1 -= 1;
+            if self.apps[i].1 == 0 {
+                self.apps.remove(i);
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The catalogue: references and the manifests they stand for now.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use gantry_types::{Digest, Image, LayerId, Refused, error, limits};
+
+use crate::{Change, EventKind, Fleet};
+
+/// An image with its layers numbered.
+#[derive(Clone, Debug)]
+pub struct ImageEntry {
+    pub image: Arc<Image>,
+    /// Distinct layers, sorted by number: a manifest may list one twice, a host stores it once.
+    pub layers: Arc<[ImageLayer]>,
+    /// Sum over the distinct layers.
+    pub size_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageLayer {
+    pub layer: LayerId,
+    pub size_bytes: u64,
+}
+
+impl Fleet {
+    /// Records what a reference stands for now; a moved tag replaces what it stood for before.
+    pub fn record_image(&mut self, image: Image) -> Result<(), Refused> {
+        image.validate()?;
+        image.layers.iter().try_for_each(|l| error::layer_size("image.layers.size_bytes", l.size_bytes))?;
+        if self.images.get(&image.reference).is_some_and(|known| *known.image == image) {
+            return Ok(());
+        }
+        if !self.images.contains_key(&image.reference) && self.images.len() >= limits::IMAGES {
+            return Err(Refused::Full { what: "images", limit: limits::IMAGES });
+        }
+        let reference = image.reference.clone();
+        let entry = self.number_layers(image)?;
+        if let Some(old) = self.images.insert(reference.clone(), entry) {
+            self.layers.image_removed(old.layers.iter().map(|l| l.layer), &mut self.changes);
+        }
+        self.image_generation += 1;
+        self.changes.push(Change::Image(reference.clone()));
+        self.happened(EventKind::ImageRecorded(Arc::from(reference)));
+        Ok(())
+    }
+
+    pub(crate) fn load_image(&mut self, image: Image) -> Result<(), String> {
+        let reference = image.reference.clone();
+        let entry = self.number_layers(image).map_err(|e| e.to_string())?;
+        self.images.insert(reference, entry);
+        Ok(())
+    }
+
+    fn number_layers(&mut self, image: Image) -> Result<ImageEntry, Refused> {
+        let mut seen = BTreeSet::new();
+        let mut distinct = Vec::with_capacity(image.layers.len());
+        for layer in &image.layers {
+            let digest = Digest::from_bytes("image.layers.digest", &layer.digest)?;
+            if seen.insert(digest) {
+                distinct.push((digest, layer.size_bytes));
+            }
+        }
+        let ids = self.layers.image_added(&distinct, &mut self.changes);
+        let mut layers: Vec<ImageLayer> =
+            ids.into_iter().map(|layer| ImageLayer { layer, size_bytes: self.layers.size_bytes(layer) }).collect();
+        layers.sort_by_key(|l| l.layer);
+        let size_bytes = layers.iter().map(|l| l.size_bytes).sum();
+        Ok(ImageEntry { image: Arc::new(image), layers: layers.into(), size_bytes })
+    }
+
+    pub fn image(&self, reference: &str) -> Option<&ImageEntry> {
+        self.images.get(reference)
+    }
+
+    /// Images by reference, after the given one.
+    pub fn images_after(&self, reference: &str) -> impl Iterator<Item = &ImageEntry> {
+        use std::ops::Bound;
+        self.images.range::<str, _>((Bound::Excluded(reference), Bound::Unbounded)).map(|(_, entry)| entry)
+    }
+
+    pub fn image_count(&self) -> usize {
+        self.images.len()
+    }
+
+    /// Grows whenever any reference changes what it stands for.
+    pub fn image_generation(&self) -> u64 {
+        self.image_generation
+    }
+}

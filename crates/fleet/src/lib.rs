@@ -1,0 +1,36 @@
+//! The replicated state as a value: hosts, what is promised on them, volumes, images, and which layers lie where.
+//!
+//! Every mutation goes through a method that keeps all indexes in step, notes which rows changed (for the store) and
+//! what happened (for watchers), and refuses with a value. [`Fleet::check`] recomputes every index from the rows and is
+//! the one place that knows all invariants.
+//!
+//! Must not be in here: I/O, clocks, randomness, floats, anything whose order depends on a hash. Two replicas that
+//! apply the same log must hold the same rows, byte for byte (S5).
+
+mod change;
+mod check;
+mod event;
+mod fleet;
+mod grant;
+mod host;
+mod host_table;
+mod image;
+mod journal;
+mod layers;
+mod lookup;
+mod registration;
+mod request;
+mod request_memory;
+mod row;
+mod volume;
+
+pub use change::Change;
+pub use event::{EndReason, Event, EventKind, HostChange};
+pub use fleet::{FEATURE_LEVEL_MAX, Fleet};
+pub use grant::Grant;
+pub use host::{Host, Scheduling, Usage};
+pub use image::{ImageEntry, ImageLayer};
+pub use journal::{Journal, Touched};
+pub use layers::{HeldLayer, LayerReport};
+pub use request::{Answer, Granted, Placed, Recalled};
+pub use row::{HostRow, LayerRow, LayersRow, MetaRow, RequestRow, Row};

@@ -1,0 +1,156 @@
+//! Hosts come, change, and go.
+
+use std::sync::Arc;
+
+use gantry_types::{HostId, HostSpec, Label, Refused, Stamp, limits};
+
+use crate::{Change, EventKind, Fleet, Host, HostChange, HostRow, Scheduling, Touched, host::Usage};
+
+impl Fleet {
+    /// A host's agent says who it is and what it has. A host that is known keeps its number, its promises and its
+    /// scheduling; it may not offer less than it has promised.
+    pub fn register_host(&mut self, mut spec: HostSpec) -> Result<HostId, Refused> {
+        spec.normalize();
+        spec.validate()?;
+        if let Some(host) = self.host_named(&spec.name) {
+            let id = host.id;
+            if *host.spec != spec {
+                self.replace_spec(id, spec)?;
+            }
+            return Ok(id);
+        }
+        if self.hosts.len() >= limits::HOSTS {
+            return Err(Refused::Full { what: "hosts", limit: limits::HOSTS });
+        }
+        let id = self.meta.next_host;
+        self.meta.next_host += 1;
+        let host = Host::new(id, spec);
+        let name = Arc::clone(&host.name);
+        self.host_by_name.insert(Arc::clone(&name), id);
+        self.hosts.insert(host);
+        self.changes.push(Change::Host(id));
+        self.journal.push(Touched { host: id, layers: true });
+        self.happened(EventKind::Host { id, name, change: HostChange::Registered });
+        Ok(id)
+    }
+
+    /// An operator changes labels or overcommit. Unset keys are left alone.
+    pub fn update_host(
+        &mut self,
+        id: HostId,
+        set: &[Label],
+        remove: &[String],
+        overcommit_percent: Option<u32>,
+    ) -> Result<(), Refused> {
+        let mut spec = (*self.known_host(id)?.spec).clone();
+        spec.labels.retain(|l| !remove.contains(&l.key) && !set.iter().any(|s| s.key == l.key));
+        spec.labels.extend(set.iter().cloned());
+        if let Some(percent) = overcommit_percent {
+            spec.cpu_overcommit_percent = percent;
+        }
+        spec.normalize();
+        spec.validate()?;
+        self.replace_spec(id, spec)
+    }
+
+    fn replace_spec(&mut self, id: HostId, spec: HostSpec) -> Result<(), Refused> {
+        let host = self.known_host(id)?;
+        let usage = carried_over(host, &spec)?;
+        let host = self.host_mut(id);
+        host.usage = usage;
+        host.spec = Arc::new(spec);
+        let name = Arc::clone(&host.name);
+        self.changes.push(Change::Host(id));
+        self.room_changed(id);
+        self.happened(EventKind::Host { id, name, change: HostChange::Updated });
+        Ok(())
+    }
+
+    pub fn set_scheduling(&mut self, id: HostId, scheduling: Scheduling) -> Result<(), Refused> {
+        if self.known_host(id)?.scheduling == scheduling {
+            return Ok(());
+        }
+        let host = self.host_mut(id);
+        host.scheduling = scheduling;
+        let name = Arc::clone(&host.name);
+        self.changes.push(Change::Host(id));
+        self.room_changed(id);
+        let change = match scheduling {
+            Scheduling::Open => HostChange::Opened,
+            Scheduling::Cordoned => HostChange::Cordoned,
+            Scheduling::Draining => HostChange::Draining,
+        };
+        self.happened(EventKind::Host { id, name, change });
+        Ok(())
+    }
+
+    /// Takes a host out of the fleet. Only an empty one: what it still holds would be forgotten otherwise.
+    pub fn remove_host(&mut self, id: HostId) -> Result<(), Refused> {
+        let host = self.known_host(id)?;
+        if !host.reservations.is_empty() || !host.volumes.is_empty() {
+            return Err(Refused::HostInUse {
+                host: host.name.to_string(),
+                reservations: host.reservations.len(),
+                volumes: host.volumes.len(),
+            });
+        }
+        self.forget_all_layers(id);
+        let host = self.hosts.remove(id).expect("looked up above");
+        self.host_by_name.remove(&host.name);
+        let row = HostRow {
+            host: id,
+            spec: (*host.spec).clone(),
+            scheduling: host.scheduling as i32,
+            removed_at: Some(self.meta.now),
+        };
+        self.removed_hosts.insert(id, row);
+        self.changes.push(Change::Host(id));
+        self.journal.push(Touched { host: id, layers: true });
+        self.happened(EventKind::Host { id, name: host.name, change: HostChange::Removed });
+        Ok(())
+    }
+
+    /// Forgets removed hosts that no remembered answer can name any more.
+    pub fn forget_removed_hosts(&mut self) {
+        let horizon = self.meta.now.saturating_sub(limits::REQUEST_MEMORY_MS);
+        // An answer can only name a host that was there when it was given, and answers are forgotten in their order.
+        let oldest_answer = self.requests.oldest().map_or(Stamp::MAX, |row| row.stamp);
+        let gone: Vec<HostId> = self
+            .removed_hosts
+            .values()
+            .filter(|row| row.removed_at.is_some_and(|at| at < horizon && at < oldest_answer))
+            .take(limits::EXPIRED_PER_COMMAND)
+            .map(|row| row.host)
+            .collect();
+        for id in gone {
+            self.removed_hosts.remove(&id);
+            self.changes.push(Change::Host(id));
+        }
+    }
+}
+
+/// The usage of a host under a new declaration, or what the declaration falls short of.
+fn carried_over(host: &Host, spec: &HostSpec) -> Result<Usage, Refused> {
+    let used = &host.usage;
+    let mut usage = Usage { devices: Usage::empty(spec.devices.len()).devices, ..used.clone() };
+    let short = |resource, want, have| Err(Refused::LessThanPromised { host: spec.name.clone(), resource, want, have });
+    for (resource, want, have) in [
+        ("cpu_shared_milli", used.cpu_shared_milli, spec.cpu_shared_promisable_milli()),
+        ("cpu_performance_milli", used.cpu_performance_milli, spec.cpu_performance_milli),
+        ("memory_bytes", used.memory_bytes, spec.memory_bytes),
+        ("volume_bytes", used.volume_bytes, spec.volume_bytes),
+    ] {
+        if want > have {
+            return short(resource, want, have);
+        }
+    }
+    for (device, &milli) in host.spec.devices.iter().zip(&used.devices) {
+        let same = spec.devices.iter().position(|d| d.index == device.index && d.kind == device.kind);
+        match same {
+            Some(position) => usage.devices[position] = milli,
+            None if milli > 0 => return short("device_milli", u64::from(milli), 0),
+            None => {}
+        }
+    }
+    Ok(usage)
+}

@@ -1,0 +1,24 @@
+//! Deletes a volume that no machine uses.
+
+use gantry_fleet::Fleet;
+use gantry_types::VolumeId;
+use prost::Message;
+
+use super::{Apply, once};
+use crate::{Admit, Outcome};
+
+#[derive(Clone, PartialEq, Message)]
+pub struct DeleteVolume {
+    #[prost(string, tag = "1")]
+    pub request_id: String,
+    #[prost(fixed64, tag = "2")]
+    pub fingerprint: u64,
+    #[prost(uint64, tag = "3")]
+    pub volume: VolumeId,
+}
+
+impl Apply for DeleteVolume {
+    fn apply(&self, fleet: &mut Fleet, _: Admit) -> Outcome {
+        once(fleet, &self.request_id, self.fingerprint, |fleet| fleet.delete_volume(self.volume))
+    }
+}

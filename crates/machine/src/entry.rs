@@ -1,0 +1,77 @@
+//! A log entry: many commands that are committed together, with the time they were stamped with.
+
+use std::fmt;
+
+use gantry_types::Stamp;
+use prost::Message;
+
+use crate::Command;
+
+/// The newest layout of entries that this code writes and reads.
+///
+/// It grows with every field that a command gains: one that an old binary passed over would let replicas differ.
+pub const ENTRY_VERSION: u32 = 1;
+
+/// What one log index holds.
+#[derive(Clone, PartialEq, Message)]
+pub struct Entry {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    /// Wall clock of the leader that proposed it. The state's time never goes back, whatever this says.
+    #[prost(uint64, tag = "2")]
+    pub stamp: Stamp,
+    /// Which run of which process proposed it, and its how manieth entry it is: lets the proposer see what is applied.
+    #[prost(fixed64, tag = "3")]
+    pub proposer: u64,
+    #[prost(uint64, tag = "4")]
+    pub proposal: u64,
+    #[prost(message, repeated, tag = "5")]
+    pub commands: Vec<Command>,
+}
+
+/// An entry that this code cannot apply. Skipping it would let replicas differ, so a node that meets one stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryError {
+    Malformed(String),
+    Version(u32),
+    UnknownCommand { position: usize },
+}
+
+impl fmt::Display for EntryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(why) => write!(f, "the log entry cannot be decoded: {why}"),
+            Self::Version(version) => {
+                write!(f, "the log entry has version {version}, this binary reads up to {ENTRY_VERSION}: upgrade it")
+            }
+            Self::UnknownCommand { position } => {
+                write!(f, "command {position} of the log entry is not known to this binary: upgrade it")
+            }
+        }
+    }
+}
+
+impl std::error::Error for EntryError {}
+
+impl Entry {
+    /// Reads an entry, and refuses one that holds anything this code does not know.
+    pub fn read(bytes: &[u8]) -> Result<Self, EntryError> {
+        let entry = Self::decode(bytes).map_err(|e| EntryError::Malformed(e.to_string()))?;
+        if entry.version == 0 || entry.version > ENTRY_VERSION {
+            return Err(EntryError::Version(entry.version));
+        }
+        match entry.commands.iter().position(|command| command.kind.is_none()) {
+            Some(position) => Err(EntryError::UnknownCommand { position }),
+            None => Ok(entry),
+        }
+    }
+}
+
+/// Tells requests with different content apart. Sixty-four bits of FNV-1a over the encoded request: a caller who finds
+/// a collision with a request of its own gains the answer to that request.
+pub fn fingerprint(request: &impl Message) -> u64 {
+    request
+        .encode_to_vec()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}

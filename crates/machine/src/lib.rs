@@ -1,0 +1,20 @@
+//! Commands and what they do: the state machine that every replica runs over the same log.
+//!
+//! [`apply`] is a pure function of the fleet and the entry: time comes with the entry, choices were made by whoever
+//! proposed it, and constraints are checked again for the chosen host only. To add a command, write its file under
+//! `command/` and add its line to [`Kind`].
+//!
+//! Must not be in here: I/O, clocks, randomness, floats, scores, anything whose order depends on a hash.
+
+mod apply;
+mod command;
+mod entry;
+mod outcome;
+
+pub use apply::{Admit, admit, apply, apply_with};
+pub use command::{
+    Command, Confirm, CreateVolume, DeleteVolume, EndByHost, Expire, Kind, LayerPresent, RecordImage, RegisterHost,
+    Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetScheduling, UpdateHost,
+};
+pub use entry::{ENTRY_VERSION, Entry, EntryError, fingerprint};
+pub use outcome::{Effect, Outcome};

@@ -1,0 +1,302 @@
+//! Bad input: each is refused by name, says which field, and changes nothing.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/world.rs"]
+mod world;
+
+use gantry_machine::{
+    Command, Confirm, CreateVolume, DeleteVolume, EndByHost, LayerPresent, RecordImage, RegisterHost, Release,
+    RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetScheduling, UpdateHost, fingerprint,
+};
+use gantry_types::{
+    Constraints, Device, DeviceShare, Digest, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Refused,
+    Shape, VolumeRequest, limits,
+};
+use world::{World, spec};
+
+/// A host with a reservation and a volume in use.
+fn busy() -> World {
+    let mut world = World::new();
+    world.apply(create_volume(volume_request("volume"))).unwrap();
+    let constraints = Constraints { volume: 1, ..Constraints::default() };
+    world.apply(reserve(PlaceRequest { constraints, ..request("place") })).unwrap();
+    world.apply(RegisterHost { spec: HostSpec { name: "empty".into(), ..spec() } }).unwrap();
+    world
+}
+
+fn request(request_id: &str) -> PlaceRequest {
+    PlaceRequest {
+        request_id: request_id.into(),
+        app: "app".into(),
+        shape: shape(GpuShape { kinds: Vec::new(), count: 1, milli: 500 }),
+        count: 1,
+        ..PlaceRequest::default()
+    }
+}
+
+fn shape(gpu: GpuShape) -> Shape {
+    Shape { cpu_milli: 1_000, memory_bytes: 1 << 30, gpu: Some(gpu), ..Shape::default() }
+}
+
+fn reserve(request: PlaceRequest) -> Command {
+    let milli = request.shape.gpu.as_ref().map_or(0, |gpu| gpu.milli);
+    let plan = Plan { host: 1, devices: vec![DeviceShare { index: 0, milli }] };
+    Reserve { fingerprint: fingerprint(&request), plans: vec![plan], request }.into()
+}
+
+fn volume_request(request_id: &str) -> VolumeRequest {
+    VolumeRequest {
+        request_id: request_id.into(),
+        app: "app".into(),
+        name: "data".into(),
+        size_bytes: 1 << 30,
+        ..VolumeRequest::default()
+    }
+}
+
+fn create_volume(request: VolumeRequest) -> Command {
+    CreateVolume { fingerprint: fingerprint(&request), request, host: 1 }.into()
+}
+
+fn long() -> String {
+    "x".repeat(limits::NAME_BYTES + 1)
+}
+
+fn label(key: &str) -> Label {
+    Label { key: key.into(), value: "v".into() }
+}
+
+fn names_field(cases: Vec<(&'static str, Command)>) {
+    let mut world = busy();
+    for (field, command) in cases {
+        let shown = format!("{command:?}");
+        let refused = world.refused(command);
+        assert_eq!(refused.reason(), "INVALID_ARGUMENT", "{shown}: {refused}");
+        assert!(refused.to_string().starts_with(field), "{refused:?} does not name {field}: {shown}");
+    }
+}
+
+#[test]
+fn requests_for_machines() {
+    let with = |change: fn(&mut PlaceRequest)| {
+        let mut request = request("bad");
+        change(&mut request);
+        reserve(request)
+    };
+    let constrained = |constraints| reserve(PlaceRequest { constraints, ..request("bad") });
+    let gpu = |count, milli| {
+        reserve(PlaceRequest { shape: shape(GpuShape { kinds: Vec::new(), count, milli }), ..request("bad") })
+    };
+    names_field(vec![
+        ("request_id is empty", with(|r| r.request_id.clear())),
+        ("request_id is 129", with(|r| r.request_id = long())),
+        ("request_id contains", with(|r| r.request_id = "a\nb".into())),
+        ("app is empty", with(|r| r.app.clear())),
+        ("image contains", with(|r| r.image = "an image".into())),
+        ("image is 513", with(|r| r.image = "x".repeat(limits::REFERENCE_BYTES + 1))),
+        ("shape.cpu_kind", with(|r| r.shape.cpu_kind = 9)),
+        // What a negative number looks like once it is unsigned.
+        ("shape.cpu_milli", with(|r| r.shape.cpu_milli = -1i64 as u64)),
+        ("shape.memory_bytes", with(|r| r.shape.memory_bytes = limits::SIZE_BYTES + 1)),
+        ("shape asks for nothing", with(|r| r.shape = Shape::default())),
+        ("shape.gpu.count", gpu(0, 1_000)),
+        ("shape.gpu.count", gpu(limits::DEVICES_PER_HOST as u32 + 1, 1_000)),
+        ("shape.gpu.milli", gpu(1, 0)),
+        ("shape.gpu.milli", gpu(1, 1_001)),
+        ("shape.gpu asks", gpu(2, 500)),
+        ("shape.gpu.kinds is empty", with(|r| r.shape.gpu.as_mut().unwrap().kinds.push(String::new()))),
+        ("count is 0", with(|r| r.count = 0)),
+        ("count is 1001", with(|r| r.count = limits::MACHINES_PER_REQUEST + 1)),
+        ("count is above 1", with(|r| (r.count, r.constraints.volume) = (2, 1))),
+        ("lease_ms", with(|r| r.lease_ms = limits::LEASE_MS + 1)),
+        ("plans", with(|r| (r.count, r.all_or_nothing) = (2, true))),
+        (
+            "constraints.regions is 33",
+            constrained(Constraints {
+                regions: vec!["r".into(); limits::REGIONS_PER_REQUEST + 1],
+                ..Constraints::default()
+            }),
+        ),
+        ("constraints.regions is empty", with(|r| r.constraints.regions.push(String::new()))),
+        ("constraints.require_labels", with(|r| r.constraints.require_labels.push(label("")))),
+        ("constraints.avoid_labels", with(|r| r.constraints.avoid_labels = vec![label("k"); limits::LABELS + 1])),
+        ("constraints.host", with(|r| r.constraints.host = long())),
+    ]);
+}
+
+#[test]
+fn requests_for_volumes_and_about_reservations() {
+    let volume = |change: fn(&mut VolumeRequest)| {
+        let mut request = volume_request("bad");
+        change(&mut request);
+        create_volume(request)
+    };
+    let release = |request_id: &str, reservations| {
+        Command::from(Release { request_id: request_id.into(), fingerprint: 0, reservations })
+    };
+    let renew = |request_id: &str, lease_ms| {
+        Command::from(Renew { request_id: request_id.into(), fingerprint: 0, reservation: 1, lease_ms })
+    };
+    names_field(vec![
+        ("request_id is empty", volume(|r| r.request_id.clear())),
+        ("name is empty", volume(|r| r.name.clear())),
+        ("size_bytes is 0", volume(|r| r.size_bytes = 0)),
+        ("size_bytes", volume(|r| r.size_bytes = limits::SIZE_BYTES + 1)),
+        ("constraints.volume", volume(|r| r.constraints.volume = 1)),
+        ("shape.cpu_kind", volume(|r| r.compute = Some(Shape { cpu_kind: 5, ..Shape::default() }))),
+        ("compute_image", volume(|r| r.compute_image = "a\tb".into())),
+        ("request_id is empty", release("", vec![1])),
+        ("reservations are 0", release("bad", Vec::new())),
+        ("reservations are 1001", release("bad", vec![1; limits::MACHINES_PER_REQUEST as usize + 1])),
+        ("request_id is empty", renew("", 0)),
+        ("lease_ms", renew("bad", u64::MAX)),
+        ("request_id is empty", DeleteVolume { request_id: String::new(), fingerprint: 0, volume: 1 }.into()),
+    ]);
+}
+
+#[test]
+fn declarations_of_hosts() {
+    let register = |change: fn(&mut HostSpec)| {
+        let mut spec = spec();
+        change(&mut spec);
+        Command::from(RegisterHost { spec })
+    };
+    let update = |set_labels, percent| {
+        let remove_labels = Vec::new();
+        Command::from(UpdateHost { name: "h".into(), set_labels, remove_labels, cpu_overcommit_percent: percent })
+    };
+    let device = |index| Device { index, kind: "a".into(), memory_bytes: 1 };
+    names_field(vec![
+        ("host.name is empty", register(|s| s.name.clear())),
+        ("host.region is empty", register(|s| s.region.clear())),
+        ("host.zone is 129", register(|s| s.zone = long())),
+        ("host.labels repeat", register(|s| s.labels = vec![label("k"), label("k")])),
+        ("host.labels is 65", register(|s| s.labels = vec![label("k"); limits::LABELS + 1])),
+        ("host.cpu_shared_milli", register(|s| s.cpu_shared_milli = limits::CPU_MILLI + 1)),
+        ("host.cpu_performance_milli", register(|s| s.cpu_performance_milli = u64::MAX)),
+        ("host.cpu_overcommit_percent", register(|s| s.cpu_overcommit_percent = 10_001)),
+        ("host.memory_bytes", register(|s| s.memory_bytes = limits::SIZE_BYTES + 1)),
+        ("host.volume_bytes", register(|s| s.volume_bytes = u64::MAX)),
+        ("host.cache_bytes", register(|s| s.cache_bytes = u64::MAX)),
+        ("host.devices repeat", register(|s| s.devices.push(s.devices[0].clone()))),
+        ("host.devices.kind", register(|s| s.devices[0].kind.clear())),
+        ("host.devices.memory_bytes", register(|s| s.devices[0].memory_bytes = u64::MAX)),
+        (
+            "host.devices is 65",
+            RegisterHost { spec: HostSpec { devices: (0..65).map(device).collect(), ..spec() } }.into(),
+        ),
+        ("host.labels repeat", update(vec![label("k"), label("k")], None)),
+        ("host.cpu_overcommit_percent", update(Vec::new(), Some(10_001))),
+        ("scheduling is 3", SetScheduling { name: "h".into(), scheduling: 3 }.into()),
+        ("level", SetFeatureLevel { level: 2 }.into()),
+    ]);
+}
+
+#[test]
+fn layers_and_images() {
+    let image = Image {
+        reference: "image".into(),
+        digest: vec![1; 32],
+        platform: "linux/amd64".into(),
+        layers: vec![Layer { digest: vec![1; 32], size_bytes: 1, diff_id: Vec::new() }],
+    };
+    let record = |change: fn(&mut Image)| {
+        let mut image = image.clone();
+        change(&mut image);
+        Command::from(RecordImage { image })
+    };
+    let present = |digest: &[u8], size_bytes, state| {
+        let present = vec![LayerPresent { digest: digest.to_vec(), size_bytes, state }];
+        Command::from(ReportLayers { host: 1, full: false, present, gone: Vec::new() })
+    };
+    let gone = |gone| Command::from(ReportLayers { host: 1, full: false, present: Vec::new(), gone });
+    names_field(vec![
+        ("image.reference is empty", record(|i| i.reference.clear())),
+        ("image.reference contains", record(|i| i.reference = "a b".into())),
+        ("image.platform", record(|i| i.platform = long())),
+        ("image.digest is 31", record(|i| i.digest.truncate(31))),
+        ("image.layers is empty", record(|i| i.layers.clear())),
+        ("image.layers is 1025", record(|i| i.layers = vec![i.layers[0].clone(); limits::LAYERS_PER_IMAGE + 1])),
+        ("image.layers.digest is 33", record(|i| i.layers[0].digest.push(0))),
+        ("image.layers.diff_id is 1", record(|i| i.layers[0].diff_id.push(0))),
+        ("image.layers.size_bytes", record(|i| i.layers[0].size_bytes = limits::LAYER_BYTES + 1)),
+        ("layers.present.digest is 0", present(&[], 1, 0)),
+        ("layers.present.size_bytes", present(&[1; 32], limits::LAYER_BYTES + 1, 0)),
+        ("layers.present.state is 3", present(&[1; 32], 1, 3)),
+        ("layers.gone is 5", gone(vec![vec![0; 5]])),
+        ("layers is 16385", gone(vec![vec![0; 32]; limits::LAYERS_PER_REPORT + 1])),
+    ]);
+    for text in ["", "sha256:", "sha512:00", "sha256:XYZ", "md5:d41d8cd98f00b204e9800998ecf8427e"] {
+        let refused = Digest::parse("image.digest", text).unwrap_err();
+        assert!(refused.to_string().starts_with("image.digest is"), "{refused}");
+    }
+}
+
+#[test]
+fn what_does_not_stand() {
+    let mut world = busy();
+    let mut reason = |command: Command| world.refused(command).reason();
+    let release = |reservations| Command::from(Release { request_id: "bad".into(), fingerprint: 0, reservations });
+    let unknown = "nobody".to_owned();
+    // One that stands beside one that does not: nothing is released.
+    assert_eq!(reason(release(vec![1, 2])), "UNKNOWN_RESERVATION");
+    assert_eq!(
+        reason(Renew { request_id: "bad".into(), fingerprint: 0, reservation: 2, lease_ms: 0 }.into()),
+        "UNKNOWN_RESERVATION"
+    );
+    assert_eq!(reason(Confirm { host: 1, reservation: 2, fence: 2 }.into()), "UNKNOWN_RESERVATION");
+    assert_eq!(reason(Confirm { host: 2, reservation: 1, fence: 1 }.into()), "WRONG_HOST");
+    assert_eq!(reason(Confirm { host: 1, reservation: 1, fence: 0 }.into()), "FENCED");
+    assert_eq!(reason(EndByHost { host: 1, reservation: 1, fence: 9, refusal: None }.into()), "FENCED");
+    let delete = |volume| Command::from(DeleteVolume { request_id: "bad".into(), fingerprint: 0, volume });
+    assert_eq!(reason(delete(2)), "UNKNOWN_VOLUME");
+    assert_eq!(reason(delete(1)), "VOLUME_IN_USE");
+    let report = ReportLayers { host: 9, full: true, present: Vec::new(), gone: Vec::new() };
+    assert_eq!(reason(report.into()), "UNKNOWN_HOST");
+    assert_eq!(reason(RemoveHost { name: unknown.clone() }.into()), "UNKNOWN_HOST");
+    assert_eq!(reason(SetScheduling { name: unknown, scheduling: 1 }.into()), "UNKNOWN_HOST");
+    assert_eq!(reason(RemoveHost { name: "h".into() }.into()), "HOST_IN_USE");
+    assert_eq!(reason(SetFeatureLevel { level: 0 }.into()), "FEATURE_LEVEL");
+    let on_used_volume = Constraints { volume: 1, ..Constraints::default() };
+    assert_eq!(reason(reserve(PlaceRequest { constraints: on_used_volume, ..request("bad") })), "CONTENDED");
+}
+
+#[test]
+fn request_ids_used_before_with_other_content() {
+    let mut world = busy();
+    let lease = PlaceRequest { lease_ms: 1, ..request("place") };
+    let commands = [
+        reserve(lease),
+        create_volume(volume_request("place")),
+        Release { request_id: "place".into(), fingerprint: 5, reservations: vec![1] }.into(),
+        Renew { request_id: "place".into(), fingerprint: 6, reservation: 1, lease_ms: 0 }.into(),
+        DeleteVolume { request_id: "place".into(), fingerprint: 7, volume: 1 }.into(),
+        reserve(request("volume")),
+    ];
+    for command in commands {
+        let refused = world.refused(command);
+        assert!(matches!(&refused, Refused::RequestReused { request_id } if !request_id.is_empty()), "{refused:?}");
+    }
+}
+
+#[test]
+fn hosts_that_offer_less_than_they_promised() {
+    let mut world = busy();
+    let mut resource = |change: fn(&mut HostSpec)| {
+        let mut spec = spec();
+        change(&mut spec);
+        match world.refused(RegisterHost { spec }) {
+            Refused::LessThanPromised { resource, want, have, .. } if want > have => resource,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(resource(|s| s.cpu_shared_milli = 999), "cpu_shared_milli");
+    assert_eq!(resource(|s| (s.cpu_shared_milli, s.cpu_overcommit_percent) = (1_000, 99)), "cpu_shared_milli");
+    assert_eq!(resource(|s| s.memory_bytes = (1 << 30) - 1), "memory_bytes");
+    assert_eq!(resource(|s| s.volume_bytes = 0), "volume_bytes");
+    assert_eq!(resource(|s| drop(s.devices.remove(0))), "device_milli");
+    assert_eq!(resource(|s| s.devices[0].kind = "b".into()), "device_milli");
+    // The other device is nobody's.
+    let devices = spec().devices[..1].to_vec();
+    world.apply(RegisterHost { spec: HostSpec { devices, ..spec() } }).unwrap();
+}

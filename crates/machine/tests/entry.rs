@@ -1,0 +1,210 @@
+//! The encoding of log entries. It lies on disks: what was written once must be read for ever.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use gantry_machine::{
+    Command, Confirm, CreateVolume, DeleteVolume, ENTRY_VERSION, EndByHost, Entry, EntryError, Expire, Kind,
+    LayerPresent, RecordImage, RegisterHost, Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel,
+    SetScheduling, UpdateHost,
+};
+use gantry_types::{
+    Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Shape, VolumeRequest,
+};
+use prost::Message;
+
+/// A line a command: its name, and an entry that holds it in hexadecimal digits. A line is never changed; a new command
+/// gets a new one.
+const FIXTURE: &str = include_str!("fixtures/entry_v1.hex");
+
+#[test]
+fn every_command_is_encoded_as_it_always_was() {
+    let mut lines = FIXTURE.lines();
+    for kind in every_kind() {
+        let name = name(&kind);
+        let entry = entry(vec![Command { kind: Some(kind) }]);
+        let line = format!("{name} {}", hex(&entry.encode_to_vec()));
+        assert_eq!(lines.next(), Some(line.as_str()), "{name} is encoded otherwise than before");
+        let bytes = bytes(line.split(' ').next_back().unwrap());
+        assert_eq!(Entry::read(&bytes), Ok(entry), "{name} is not read back");
+    }
+    assert_eq!(lines.next(), None, "a command is gone");
+}
+
+#[test]
+fn every_command_has_a_line() {
+    let named: BTreeSet<&str> = FIXTURE.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(named.len(), FIXTURE.lines().count(), "a name stands twice");
+    assert_eq!(named, every_kind().iter().map(name).collect());
+}
+
+#[test]
+fn what_is_not_known_is_refused() {
+    let expire = || Command::from(Expire {});
+    let read = |entry: &Entry| Entry::read(&entry.encode_to_vec());
+    for version in [0, ENTRY_VERSION + 1, u32::MAX] {
+        let unknown = Entry { version, ..entry(vec![expire()]) };
+        assert_eq!(read(&unknown), Err(EntryError::Version(version)));
+    }
+    assert_eq!(read(&entry(Vec::new())), Ok(entry(Vec::new())));
+
+    // A command with a tag that nobody has given yet, second of three.
+    let mut newer = entry(vec![expire()]).encode_to_vec();
+    newer.extend([5 << 3 | 2, 3, 0xfa, 0x01, 0]);
+    newer.extend([5 << 3 | 2, 2, 6 << 3 | 2, 0]);
+    assert_eq!(Entry::read(&newer), Err(EntryError::UnknownCommand { position: 1 }));
+    newer.drain(newer.len() - 9..newer.len() - 4);
+    assert_eq!(Entry::read(&newer), Ok(entry(vec![expire(), expire()])));
+}
+
+#[test]
+fn damaged_entries_are_refused_or_differ() {
+    let whole = entry(every_kind().into_iter().map(|kind| Command { kind: Some(kind) }).collect());
+    let encoded = whole.encode_to_vec();
+    assert_eq!(Entry::read(&encoded), Ok(whole.clone()));
+    for length in 0..encoded.len() {
+        assert_ne!(Entry::read(&encoded[..length]).as_ref(), Ok(&whole), "cut to {length} bytes");
+    }
+    for garbage in [&[0xff; 16][..], b"not an entry", &[0x0a], &[0x2a, 0xff, 0xff, 0xff, 0xff, 0x0f]] {
+        assert!(matches!(Entry::read(garbage), Err(EntryError::Malformed(_))), "{garbage:?}");
+    }
+}
+
+fn entry(commands: Vec<Command>) -> Entry {
+    Entry { version: ENTRY_VERSION, stamp: 1_700_000_000_000, proposer: 0x0102_0304_0506_0708, proposal: 42, commands }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+/// Has an arm for every command, so that a new one is not forgotten here.
+fn name(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Reserve(_) => "reserve",
+        Kind::Release(_) => "release",
+        Kind::Renew(_) => "renew",
+        Kind::Confirm(_) => "confirm",
+        Kind::EndByHost(_) => "end_by_host",
+        Kind::Expire(_) => "expire",
+        Kind::CreateVolume(_) => "create_volume",
+        Kind::DeleteVolume(_) => "delete_volume",
+        Kind::RegisterHost(_) => "register_host",
+        Kind::UpdateHost(_) => "update_host",
+        Kind::RemoveHost(_) => "remove_host",
+        Kind::SetScheduling(_) => "set_scheduling",
+        Kind::ReportLayers(_) => "report_layers",
+        Kind::RecordImage(_) => "record_image",
+        Kind::SetFeatureLevel(_) => "set_feature_level",
+    }
+}
+
+/// One of each, with every field set to something that can be told from its default.
+fn every_kind() -> Vec<Kind> {
+    vec![
+        Kind::Reserve(Reserve { request: place_request(), fingerprint: 0xfeed, plans: vec![plan(), plan()] }),
+        Kind::Release(Release { request_id: "r-2".into(), fingerprint: 2, reservations: vec![1, 300] }),
+        Kind::Renew(Renew { request_id: "r-3".into(), fingerprint: 3, reservation: 300, lease_ms: 5_000 }),
+        Kind::Confirm(Confirm { host: 7, reservation: 300, fence: 301 }),
+        Kind::EndByHost(EndByHost { host: 7, reservation: 300, fence: 301, refusal: Some("no driver".into()) }),
+        Kind::Expire(Expire {}),
+        Kind::CreateVolume(CreateVolume { request: volume_request(), fingerprint: 7, host: 9 }),
+        Kind::DeleteVolume(DeleteVolume { request_id: "r-8".into(), fingerprint: 8, volume: 11 }),
+        Kind::RegisterHost(RegisterHost { spec: spec() }),
+        Kind::UpdateHost(UpdateHost {
+            name: "host-1".into(),
+            set_labels: vec![label()],
+            remove_labels: vec!["old".into()],
+            cpu_overcommit_percent: Some(0),
+        }),
+        Kind::RemoveHost(RemoveHost { name: "host-1".into() }),
+        Kind::SetScheduling(SetScheduling { name: "host-1".into(), scheduling: 2 }),
+        Kind::ReportLayers(ReportLayers {
+            host: 7,
+            full: true,
+            present: vec![LayerPresent { digest: vec![1; 32], size_bytes: 1 << 30, state: 2 }],
+            gone: vec![vec![2; 32]],
+        }),
+        Kind::RecordImage(RecordImage { image: image() }),
+        Kind::SetFeatureLevel(SetFeatureLevel { level: 1 }),
+    ]
+}
+
+fn label() -> Label {
+    Label { key: "rack".into(), value: "12".into() }
+}
+
+fn shape() -> Shape {
+    let gpu = GpuShape { kinds: vec!["a100".into(), "h100".into()], count: 1, milli: 250 };
+    Shape { cpu_kind: 1, cpu_milli: 2_000, memory_bytes: 4 << 30, gpu: Some(gpu) }
+}
+
+fn constraints() -> Constraints {
+    Constraints {
+        regions: vec!["fra".into(), "ams".into()],
+        require_labels: vec![label()],
+        avoid_labels: vec![Label { key: "spot".into(), value: String::new() }],
+        host: "host-1".into(),
+        volume: 11,
+        unique_zone: true,
+    }
+}
+
+fn place_request() -> PlaceRequest {
+    PlaceRequest {
+        request_id: "r-1".into(),
+        app: "app".into(),
+        image: "registry.example/app:1".into(),
+        shape: shape(),
+        constraints: constraints(),
+        count: 2,
+        all_or_nothing: true,
+        lease_ms: 30_000,
+        image_blind: true,
+    }
+}
+
+fn plan() -> Plan {
+    Plan { host: 7, devices: vec![DeviceShare { index: 0, milli: 250 }, DeviceShare { index: 3, milli: 250 }] }
+}
+
+fn volume_request() -> VolumeRequest {
+    VolumeRequest {
+        request_id: "r-7".into(),
+        app: "app".into(),
+        name: "data".into(),
+        size_bytes: 10 << 30,
+        constraints: Constraints { volume: 0, ..constraints() },
+        compute: Some(shape()),
+        compute_image: "registry.example/app:1".into(),
+    }
+}
+
+fn spec() -> HostSpec {
+    HostSpec {
+        name: "host-1".into(),
+        region: "fra".into(),
+        zone: "fra-1".into(),
+        labels: vec![label()],
+        cpu_shared_milli: 96_000,
+        cpu_overcommit_percent: 150,
+        cpu_performance_milli: 32_000,
+        memory_bytes: 512 << 30,
+        volume_bytes: 2 << 40,
+        cache_bytes: 1 << 40,
+        devices: vec![Device { index: 3, kind: "a100".into(), memory_bytes: 80 << 30 }],
+    }
+}
+
+fn image() -> Image {
+    Image {
+        reference: "registry.example/app:1".into(),
+        digest: vec![9; 32],
+        platform: "linux/amd64".into(),
+        layers: vec![Layer { digest: vec![1; 32], size_bytes: 1 << 30, diff_id: vec![4; 32] }],
+    }
+}

@@ -1,0 +1,143 @@
+//! Bugs that were found once, each by the name of what must hold.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/world.rs"]
+mod world;
+
+use gantry_machine::{CreateVolume, DeleteVolume, Effect, Release, Renew, Reserve, fingerprint};
+use gantry_types::{DeviceShare, GpuShape, PlaceRequest, Plan, Refused, Shape, VolumeRequest};
+use world::World;
+
+/// The field that a refusal names.
+fn field(refused: Refused) -> &'static str {
+    match refused {
+        Refused::Invalid { field, .. } => field,
+        other => panic!("{other:?} names no field"),
+    }
+}
+
+fn request(request_id: &str) -> PlaceRequest {
+    PlaceRequest {
+        request_id: request_id.into(),
+        app: "app".into(),
+        shape: Shape {
+            cpu_milli: 1_000,
+            gpu: Some(GpuShape { kinds: Vec::new(), count: 1, milli: 500 }),
+            ..Shape::default()
+        },
+        count: 1,
+        ..PlaceRequest::default()
+    }
+}
+
+fn reserve(request: PlaceRequest, devices: &[&[(u32, u32)]]) -> Reserve {
+    let plan = |shares: &&[(u32, u32)]| Plan {
+        host: 1,
+        devices: shares.iter().map(|&(index, milli)| DeviceShare { index, milli }).collect(),
+    };
+    Reserve { fingerprint: fingerprint(&request), request, plans: devices.iter().map(plan).collect() }
+}
+
+fn with_fingerprint<C: Clone + prost::Message>(command: C, set: fn(&mut C, u64)) -> C {
+    let mut command = command;
+    let print = fingerprint(&command);
+    set(&mut command, print);
+    command
+}
+
+fn renew(request_id: &str, reservation: u64) -> Renew {
+    let renew = Renew { request_id: request_id.into(), fingerprint: 0, reservation, lease_ms: 0 };
+    with_fingerprint(renew, |renew, print| renew.fingerprint = print)
+}
+
+fn delete_volume(request_id: &str, volume: u64) -> DeleteVolume {
+    let delete = DeleteVolume { request_id: request_id.into(), fingerprint: 0, volume };
+    with_fingerprint(delete, |delete, print| delete.fingerprint = print)
+}
+
+#[test]
+fn a_request_id_is_not_shared_between_renewing_and_deleting() {
+    let mut world = World::new();
+    world.apply(reserve(request("place"), &[&[(0, 500)]])).unwrap();
+    for id in ["volume 1", "volume 2"] {
+        let request = VolumeRequest {
+            request_id: id.into(),
+            app: "app".into(),
+            name: "data".into(),
+            size_bytes: 1,
+            ..VolumeRequest::default()
+        };
+        world.apply(CreateVolume { fingerprint: fingerprint(&request), request, host: 1 }).unwrap();
+    }
+    // Reservation 1 and volume 1: the two encode to the same bytes.
+    assert_eq!(renew("a", 1).fingerprint, delete_volume("a", 1).fingerprint);
+    assert!(matches!(world.apply(renew("a", 1)), Ok(Effect::Renewed { until, .. }) if until > 0));
+    assert_eq!(world.apply(delete_volume("a", 1)).unwrap_err().reason(), "REQUEST_ID_REUSED");
+    assert!(world.fleet.volume(1).is_some());
+    world.apply(delete_volume("b", 1)).unwrap();
+    assert_eq!(world.apply(renew("b", 1)).unwrap_err().reason(), "REQUEST_ID_REUSED");
+}
+
+#[test]
+fn a_request_that_no_server_checked_is_refused_not_computed_with() {
+    let mut world = World::new();
+    let gpu = |count, milli| Some(GpuShape { kinds: Vec::new(), count, milli });
+    let with_gpu = |count, milli| {
+        let request = request("r");
+        PlaceRequest { shape: Shape { gpu: gpu(count, milli), ..request.shape }, ..request }
+    };
+    for (request, devices, expected) in [
+        (with_gpu(0, 1_000), &[][..], "shape.gpu.count"),
+        (with_gpu(1, 0), &[(0, 0)], "shape.gpu.milli"),
+        (with_gpu(1, 70_000), &[(0, 70_000)], "shape.gpu.milli"),
+        (PlaceRequest { request_id: String::new(), ..request("") }, &[(0, 500)], "request_id"),
+        (PlaceRequest { lease_ms: u64::MAX, ..request("r") }, &[(0, 500)], "lease_ms"),
+        (PlaceRequest { count: 0, ..request("r") }, &[(0, 500)], "count"),
+    ] {
+        assert_eq!(field(world.refused(reserve(request, &[devices]))), expected);
+    }
+}
+
+#[test]
+fn a_reserve_grants_no_more_machines_than_were_asked_for() {
+    let mut world = World::new();
+    assert_eq!(field(world.refused(reserve(request("r"), &[&[(0, 500)], &[(1, 500)]]))), "plans");
+    assert_eq!(field(world.refused(reserve(request("r"), &[]))), "plans");
+    let all = PlaceRequest { count: 2, all_or_nothing: true, ..request("r") };
+    assert_eq!(field(world.refused(reserve(all.clone(), &[&[(0, 500)]]))), "plans");
+    assert!(matches!(
+        world.apply(reserve(PlaceRequest { all_or_nothing: false, ..all.clone() }, &[&[(0, 500)]])),
+        Ok(Effect::Placed { missing: 1, .. })
+    ));
+    assert!(world.apply(reserve(PlaceRequest { request_id: "s".into(), ..all }, &[&[(0, 500)], &[(1, 500)]])).is_ok());
+}
+
+#[test]
+fn a_release_names_something_and_not_too_much() {
+    let mut world = World::new();
+    let release = |request_id: &str, reservations: Vec<u64>| {
+        let release = Release { request_id: request_id.into(), fingerprint: 0, reservations };
+        with_fingerprint(release, |release, print| release.fingerprint = print)
+    };
+    assert_eq!(field(world.refused(release("a", Vec::new()))), "reservations");
+    assert_eq!(field(world.refused(release("a", vec![1; 1_001]))), "reservations");
+    assert_eq!(field(world.refused(release("", vec![1]))), "request_id");
+    assert_eq!(field(world.refused(renew("", 1))), "request_id");
+    assert_eq!(field(world.refused(delete_volume("", 1))), "request_id");
+}
+
+#[test]
+fn a_stamp_at_the_end_of_time_overflows_nothing() {
+    let mut world = World::new();
+    let end = u64::MAX - 1;
+    let Ok(Effect::Placed { reservations, .. }) = world.apply_at(end, reserve(request("r"), &[&[(0, 500)]])) else {
+        panic!("not placed")
+    };
+    assert_eq!(reservations[0].expires_at, u64::MAX);
+    assert!(matches!(world.apply_at(end, renew("s", 1)), Ok(Effect::Renewed { until: u64::MAX, .. })));
+    let Ok(Effect::Placed { reservations: again, .. }) = world.apply_at(0, reserve(request("r"), &[&[(0, 500)]]))
+    else {
+        panic!("not repeated")
+    };
+    assert_eq!(again, reservations);
+}

@@ -1,0 +1,61 @@
+//! Compares a fleet with the oracle.
+
+use gantry_fleet::Fleet;
+
+use crate::oracle::{Free, Oracle, OracleHost};
+
+impl Oracle {
+    /// Compares everything that can be seen of a fleet.
+    pub fn agrees_with(&self, fleet: &Fleet) -> Result<(), String> {
+        same(
+            "reservations",
+            &fleet.reservations_after(0).map(|r| (**r).clone()).collect::<Vec<_>>(),
+            &self.reservations,
+        )?;
+        same("volumes", &fleet.volumes_after(0).map(|v| (**v).clone()).collect::<Vec<_>>(), &self.volumes)?;
+        same(
+            "images",
+            &fleet.images_after("").map(|e| &*e.image).collect::<Vec<_>>(),
+            &self.images.values().collect(),
+        )?;
+        let lease_end = self.reservations.iter().map(|r| r.expires_at).filter(|at| *at != 0).min();
+        same("next lease end", &fleet.next_lease_end(), &lease_end)?;
+        same("requests", &fleet.request_count(), &self.requests.len())?;
+        same("layers known", &fleet.layer_count(), &self.layer_sizes.len())?;
+        same("hosts", &fleet.hosts().map(|h| h.id).collect::<Vec<_>>(), &self.hosts.iter().map(|h| h.id).collect())?;
+        let nameable = (1..=self.hosts_ever).filter(|id| fleet.host_spec(*id).is_some()).count();
+        same("hosts that can be named", &nameable, &(self.hosts.len() + self.removed.len()))?;
+        self.hosts.iter().try_for_each(|host| self.agrees_on(fleet, host))
+    }
+
+    fn agrees_on(&self, fleet: &Fleet, expected: &OracleHost) -> Result<(), String> {
+        let host = fleet.host_named(&expected.spec.name).ok_or("a host is not found by its name")?;
+        same("declaration", &*host.spec, &expected.spec)?;
+        same("scheduling", &(host.scheduling as i32), &expected.scheduling)?;
+        let (usage, spec) = (host.usage(), &host.spec);
+        let free = Free {
+            cpu: [
+                i128::from(spec.cpu_shared_promisable_milli()) - i128::from(usage.cpu_shared_milli),
+                i128::from(spec.cpu_performance_milli) - i128::from(usage.cpu_performance_milli),
+            ],
+            memory: i128::from(spec.memory_bytes) - i128::from(usage.memory_bytes),
+            disk: i128::from(spec.volume_bytes) - i128::from(usage.volume_bytes),
+            gpus: (0..).zip(&spec.devices).map(|(at, d)| (d.index, usage.free_device_milli(at).into())).collect(),
+        };
+        same("free room", &free, &self.free(expected.id, &expected.spec))?;
+        let layers = host.layers().iter().map(|held| (fleet.layer_digest(held.layer).0.to_vec(), held.state as i32));
+        same("layers", &layers.collect(), &expected.layers)?;
+        for held in host.layers() {
+            let size = self.layer_sizes.get(fleet.layer_digest(held.layer).0.as_slice());
+            same("layer size", &Some(&fleet.layer_size_bytes(held.layer)), &size)?;
+        }
+        self.reservations.iter().filter(|r| r.plan.host == expected.id).try_for_each(|r| {
+            let machines = self.reservations.iter().filter(|o| o.plan.host == expected.id && o.app == r.app).count();
+            same("machines of an app", &fleet.app_number(&r.app).map(|n| host.machines_of(n) as usize), &Some(machines))
+        })
+    }
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, fleet: &T, oracle: &T) -> Result<(), String> {
+    if fleet == oracle { Ok(()) } else { Err(format!("{what}: the fleet says {fleet:?}, the oracle {oracle:?}")) }
+}

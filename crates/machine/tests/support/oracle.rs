@@ -1,0 +1,482 @@
+//! What the state machine should do, in the dumbest way: lists, and every number recomputed from them each time.
+
+use std::collections::BTreeMap;
+
+use gantry_fleet::Scheduling;
+use gantry_machine::{
+    CreateVolume, Effect, Kind, RegisterHost, Release, Renew, ReportLayers, Reserve, SetScheduling, UpdateHost,
+};
+use gantry_types::{
+    Constraints, HostSpec, Image, PlaceRequest, Plan, Reservation, Shape, Volume, VolumeRequest, limits,
+};
+
+/// An effect, or the reason of a refusal.
+pub type Predicted = Result<Effect, &'static str>;
+type Check = Result<(), &'static str>;
+
+const INVALID: &str = "INVALID_ARGUMENT";
+
+#[derive(Clone, Debug)]
+pub struct OracleHost {
+    pub id: u32,
+    pub spec: HostSpec,
+    pub scheduling: i32,
+    /// State by digest.
+    pub layers: BTreeMap<Vec<u8>, i32>,
+}
+
+/// What is free; negative where too much was given away.
+#[derive(Debug, PartialEq)]
+pub struct Free {
+    pub cpu: [i128; 2],
+    pub memory: i128,
+    pub disk: i128,
+    pub gpus: BTreeMap<u32, i128>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Remembered {
+    request_id: String,
+    content: Kind,
+    stamp: u64,
+    effect: Effect,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Oracle {
+    now: u64,
+    rev: u64,
+    pub hosts_ever: u32,
+    grants_ever: u64,
+    volumes_ever: u64,
+    pub hosts: Vec<OracleHost>,
+    pub removed: Vec<(u32, u64)>,
+    pub reservations: Vec<Reservation>,
+    pub volumes: Vec<Volume>,
+    pub images: BTreeMap<String, Image>,
+    pub layer_sizes: BTreeMap<Vec<u8>, u64>,
+    pub requests: Vec<Remembered>,
+}
+
+impl Oracle {
+    pub fn begin(&mut self, rev: u64, stamp: u64) {
+        self.rev = rev;
+        self.now = self.now.max(stamp);
+    }
+
+    /// After an entry of so many commands.
+    pub fn finish(&mut self, commands: usize) {
+        self.forget_requests(2 * commands);
+    }
+
+    pub fn apply(&mut self, kind: &Kind) -> Predicted {
+        let done = Effect::Done { rev: self.rev };
+        match kind {
+            Kind::Reserve(c) => self.once(&c.request.request_id, kind, |o| o.reserve(c)),
+            Kind::Release(c) => self.once(&c.request_id, kind, |o| o.release(c)),
+            Kind::Renew(c) => self.once(&c.request_id, kind, |o| o.renew(c)),
+            Kind::CreateVolume(c) => self.once(&c.request.request_id, kind, |o| o.create_volume(c)),
+            Kind::DeleteVolume(c) => self.once(&c.request_id, kind, |o| o.delete_volume(c.volume)),
+            Kind::Confirm(c) => self.agent_names(c.host, c.reservation, c.fence).map(|at| {
+                self.reservations[at].phase = 1;
+                self.reservations[at].expires_at = 0;
+                done
+            }),
+            Kind::EndByHost(c) => self.agent_names(c.host, c.reservation, c.fence).map(|at| {
+                self.end(at);
+                done
+            }),
+            Kind::Expire(_) => Ok(self.expire()),
+            Kind::RegisterHost(c) => self.register(c),
+            Kind::UpdateHost(c) => self.update(c).map(|()| done),
+            Kind::RemoveHost(c) => self.remove(&c.name).map(|()| done),
+            Kind::SetScheduling(c) => self.schedule(c),
+            Kind::ReportLayers(c) => self.report(c).map(|()| done),
+            Kind::RecordImage(c) => self.record(&c.image).map(|()| done),
+            Kind::SetFeatureLevel(c) => match c.level {
+                0 => Err("FEATURE_LEVEL"),
+                1 => Ok(done),
+                _ => Err(INVALID),
+            },
+        }
+    }
+
+    fn once(&mut self, request_id: &str, kind: &Kind, act: impl FnOnce(&mut Self) -> Predicted) -> Predicted {
+        if let Some(before) = self.requests.iter().find(|r| r.request_id == request_id) {
+            return if same_content(&before.content, kind) {
+                Ok(before.effect.clone())
+            } else {
+                Err("REQUEST_ID_REUSED")
+            };
+        }
+        if request_id.is_empty() {
+            return Err(INVALID);
+        }
+        let effect = act(self)?;
+        self.requests.push(Remembered {
+            request_id: request_id.to_owned(),
+            content: kind.clone(),
+            stamp: self.now,
+            effect: effect.clone(),
+        });
+        Ok(effect)
+    }
+
+    pub fn host(&self, id: u32) -> Option<&OracleHost> {
+        self.hosts.iter().find(|host| host.id == id)
+    }
+
+    fn named(&self, name: &str) -> Result<usize, &'static str> {
+        self.hosts.iter().position(|host| host.spec.name == name).ok_or("UNKNOWN_HOST")
+    }
+
+    /// The capacity check: what was declared less everything that was given away.
+    pub fn free(&self, id: u32, spec: &HostSpec) -> Free {
+        let percent = if spec.cpu_overcommit_percent == 0 { 100 } else { i128::from(spec.cpu_overcommit_percent) };
+        let mut free = Free {
+            cpu: [i128::from(spec.cpu_shared_milli) * percent / 100, spec.cpu_performance_milli.into()],
+            memory: spec.memory_bytes.into(),
+            disk: spec.volume_bytes.into(),
+            gpus: spec.devices.iter().map(|device| (device.index, 1_000)).collect(),
+        };
+        for row in self.reservations.iter().filter(|row| row.plan.host == id) {
+            free.cpu[row.shape.cpu_kind as usize] -= i128::from(row.shape.cpu_milli);
+            free.memory -= i128::from(row.shape.memory_bytes);
+            for share in &row.plan.devices {
+                *free.gpus.entry(share.index).or_default() -= i128::from(share.milli);
+            }
+        }
+        free.disk -= self.volumes.iter().filter(|v| v.host == id).map(|v| i128::from(v.size_bytes)).sum::<i128>();
+        free
+    }
+
+    fn has_pools(free: &Free, shape: &Shape) -> bool {
+        i128::from(shape.cpu_milli) <= free.cpu[shape.cpu_kind as usize]
+            && i128::from(shape.memory_bytes) <= free.memory
+    }
+
+    /// The devices on which a share of the shape fits, by index.
+    pub fn devices_with_room(&self, host: &OracleHost, shape: &Shape) -> Vec<u32> {
+        let Some(gpu) = &shape.gpu else { return Vec::new() };
+        let free = self.free(host.id, &host.spec);
+        let fits = |d: &&gantry_types::Device| {
+            (gpu.kinds.is_empty() || gpu.kinds.contains(&d.kind)) && free.gpus[&d.index] >= i128::from(gpu.milli)
+        };
+        host.spec.devices.iter().filter(fits).map(|device| device.index).collect()
+    }
+
+    fn allows(&self, host: &OracleHost, constraints: &Constraints) -> bool {
+        let label = |key: &str| host.spec.labels.iter().find(|l| l.key == key).map(|l| &l.value);
+        host.scheduling == Scheduling::Open as i32
+            && (constraints.host.is_empty() || constraints.host == host.spec.name)
+            && (constraints.regions.is_empty() || constraints.regions.contains(&host.spec.region))
+            && constraints.require_labels.iter().all(|l| label(&l.key) == Some(&l.value))
+            && constraints.avoid_labels.iter().all(|l| label(&l.key) != Some(&l.value))
+    }
+
+    fn plan_fits(&self, request: &PlaceRequest, plan: &Plan) -> bool {
+        let Some(host) = self.host(plan.host) else { return false };
+        let shape = &request.shape;
+        let count = shape.gpu.as_ref().map_or(0, |gpu| gpu.count as usize);
+        let room = self.devices_with_room(host, shape);
+        let volume_is_free = request.constraints.volume == 0
+            || self.volumes.iter().any(|v| {
+                v.id == request.constraints.volume && v.app == request.app && v.host == host.id && v.used_by == 0
+            });
+        self.allows(host, &request.constraints)
+            && volume_is_free
+            && Self::has_pools(&self.free(host.id, &host.spec), shape)
+            && plan.devices.len() == count
+            && plan
+                .devices
+                .iter()
+                .all(|d| room.contains(&d.index) && Some(d.milli) == shape.gpu.as_ref().map(|g| g.milli))
+            && plan.devices.windows(2).all(|pair| pair[0].index < pair[1].index)
+    }
+
+    fn reserve(&mut self, command: &Reserve) -> Predicted {
+        let Reserve { request, plans, .. } = command;
+        let wanted = request.count as usize;
+        if !shape_is_sane(&request.shape)
+            || request.app.is_empty()
+            || wanted == 0
+            || request.lease_ms > limits::LEASE_MS
+            || request.constraints.volume != 0 && wanted > 1
+            || plans.is_empty()
+            || plans.len() > wanted
+            || request.all_or_nothing && plans.len() < wanted
+        {
+            return Err(INVALID);
+        }
+        let before = self.clone();
+        let mut reservations = Vec::new();
+        for plan in plans {
+            if !self.plan_fits(request, plan) {
+                *self = before;
+                return Err("CONTENDED");
+            }
+            reservations.push(std::sync::Arc::new(self.grant(request, plan)));
+        }
+        Ok(Effect::Placed { rev: self.rev, reservations, missing: (wanted - plans.len()) as u32 })
+    }
+
+    pub fn grant(&mut self, request: &PlaceRequest, plan: &Plan) -> Reservation {
+        self.grants_ever += 1;
+        let lease_ms = if request.lease_ms == 0 { limits::LEASE_DEFAULT_MS } else { request.lease_ms };
+        let reservation = Reservation {
+            id: self.grants_ever,
+            fence: self.grants_ever,
+            app: request.app.clone(),
+            image: request.image.clone(),
+            shape: request.shape.clone(),
+            plan: plan.clone(),
+            volume: request.constraints.volume,
+            phase: 0,
+            lease_ms,
+            expires_at: self.now + lease_ms,
+            created_at: self.now,
+            rev: self.rev,
+            request_id: request.request_id.clone(),
+        };
+        self.volumes.iter_mut().filter(|v| v.id == reservation.volume).for_each(|v| v.used_by = reservation.id);
+        self.reservations.push(reservation.clone());
+        reservation
+    }
+
+    fn end(&mut self, at: usize) {
+        let ended = self.reservations.remove(at);
+        self.volumes.iter_mut().filter(|v| v.used_by == ended.id).for_each(|v| v.used_by = 0);
+    }
+
+    fn standing(&self, id: u64) -> Result<usize, &'static str> {
+        self.reservations.iter().position(|row| row.id == id).ok_or("UNKNOWN_RESERVATION")
+    }
+
+    fn agent_names(&self, host: u32, id: u64, fence: u64) -> Result<usize, &'static str> {
+        let at = self.standing(id)?;
+        match &self.reservations[at] {
+            row if row.plan.host != host => Err("WRONG_HOST"),
+            row if row.fence != fence => Err("FENCED"),
+            _ => Ok(at),
+        }
+    }
+
+    fn release(&mut self, command: &Release) -> Predicted {
+        if command.reservations.is_empty() {
+            return Err(INVALID);
+        }
+        command.reservations.iter().try_for_each(|&id| self.standing(id).map(drop))?;
+        for &id in &command.reservations {
+            if let Ok(at) = self.standing(id) {
+                self.end(at);
+            }
+        }
+        Ok(Effect::Done { rev: self.rev })
+    }
+
+    fn renew(&mut self, command: &Renew) -> Predicted {
+        if command.lease_ms > limits::LEASE_MS {
+            return Err(INVALID);
+        }
+        let at = self.standing(command.reservation)?;
+        let (now, row) = (self.now, &mut self.reservations[at]);
+        if row.phase == 0 {
+            row.lease_ms = if command.lease_ms == 0 { row.lease_ms } else { command.lease_ms };
+            row.expires_at = now + row.lease_ms;
+        }
+        Ok(Effect::Renewed { rev: self.rev, until: row.expires_at })
+    }
+
+    fn create_volume(&mut self, command: &CreateVolume) -> Predicted {
+        let VolumeRequest { app, name, size_bytes, constraints, compute, .. } = &command.request;
+        if *size_bytes == 0 || *size_bytes > limits::SIZE_BYTES || constraints.volume != 0 {
+            return Err(INVALID);
+        }
+        if compute.as_ref().is_some_and(|shape| !shape_is_sane(shape)) {
+            return Err(INVALID);
+        }
+        let host = self.host(command.host).ok_or("CONTENDED")?;
+        let free = self.free(host.id, &host.spec);
+        let twin = self.volumes.iter().any(|v| v.host == host.id && v.app == *app && v.name == *name);
+        let machine_fits = compute.as_ref().is_none_or(|shape| {
+            let wanted = shape.gpu.as_ref().map_or(0, |gpu| gpu.count as usize);
+            Self::has_pools(&free, shape) && self.devices_with_room(host, shape).len() >= wanted
+        });
+        let fits = self.allows(host, constraints)
+            && !(constraints.unique_zone && twin)
+            && machine_fits
+            && i128::from(*size_bytes) <= free.disk;
+        if !fits {
+            return Err("CONTENDED");
+        }
+        self.volumes_ever += 1;
+        let volume = Volume {
+            id: self.volumes_ever,
+            app: app.clone(),
+            name: name.clone(),
+            host: command.host,
+            size_bytes: *size_bytes,
+            created_at: self.now,
+            rev: self.rev,
+            used_by: 0,
+        };
+        self.volumes.push(volume.clone());
+        Ok(Effect::VolumeCreated { rev: self.rev, volume: std::sync::Arc::new(volume) })
+    }
+
+    fn delete_volume(&mut self, id: u64) -> Predicted {
+        let at = self.volumes.iter().position(|v| v.id == id).ok_or("UNKNOWN_VOLUME")?;
+        if self.volumes[at].used_by != 0 {
+            return Err("VOLUME_IN_USE");
+        }
+        self.volumes.remove(at);
+        Ok(Effect::Done { rev: self.rev })
+    }
+
+    fn expire(&mut self) -> Effect {
+        let before = self.reservations.len();
+        while let Some(at) = self.reservations.iter().position(|r| r.expires_at != 0 && r.expires_at <= self.now) {
+            self.end(at);
+        }
+        self.forget_requests(usize::MAX);
+        let oldest = self.requests.first().map_or(u64::MAX, |r| r.stamp);
+        let horizon = self.now.saturating_sub(limits::REQUEST_MEMORY_MS);
+        self.removed.retain(|&(_, at)| at >= horizon || at >= oldest);
+        Effect::Expired { rev: self.rev, leases: (before - self.reservations.len()) as u32 }
+    }
+
+    fn forget_requests(&mut self, at_most: usize) {
+        let horizon = self.now.saturating_sub(limits::REQUEST_MEMORY_MS);
+        let old = self.requests.iter().take(at_most).take_while(|r| r.stamp < horizon).count();
+        self.requests.drain(..old);
+    }
+
+    fn register(&mut self, command: &RegisterHost) -> Predicted {
+        let mut spec = command.spec.clone();
+        spec.labels.sort();
+        spec.devices.sort_by_key(|d| d.index);
+        spec_is_sane(&spec)?;
+        let rev = self.rev;
+        if let Ok(at) = self.named(&spec.name) {
+            return self.replace_spec(at, spec).map(|()| Effect::HostRegistered { rev, host: self.hosts[at].id });
+        }
+        self.hosts_ever += 1;
+        self.hosts.push(OracleHost { id: self.hosts_ever, spec, scheduling: 0, layers: BTreeMap::new() });
+        Ok(Effect::HostRegistered { rev, host: self.hosts_ever })
+    }
+
+    fn update(&mut self, command: &UpdateHost) -> Check {
+        let at = self.named(&command.name)?;
+        let mut spec = self.hosts[at].spec.clone();
+        spec.labels.retain(|l| !command.remove_labels.contains(&l.key));
+        spec.labels.retain(|l| command.set_labels.iter().all(|set| set.key != l.key));
+        spec.labels.extend(command.set_labels.clone());
+        spec.labels.sort();
+        spec.cpu_overcommit_percent = command.cpu_overcommit_percent.unwrap_or(spec.cpu_overcommit_percent);
+        spec_is_sane(&spec)?;
+        self.replace_spec(at, spec)
+    }
+
+    fn replace_spec(&mut self, at: usize, spec: HostSpec) -> Check {
+        let host = &self.hosts[at];
+        let free = self.free(host.id, &spec);
+        let kind = |spec: &HostSpec, index| spec.devices.iter().find(|d| d.index == index).map(|d| d.kind.clone());
+        let used = |index: &u32| {
+            self.reservations.iter().any(|r| r.plan.host == host.id && r.plan.devices.iter().any(|d| d.index == *index))
+        };
+        let moved = free.gpus.keys().any(|index| used(index) && kind(&spec, *index) != kind(&host.spec, *index));
+        if moved || free.cpu.iter().chain([&free.memory, &free.disk]).any(|left| *left < 0) {
+            return Err("LESS_THAN_PROMISED");
+        }
+        self.hosts[at].spec = spec;
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> Check {
+        let at = self.named(name)?;
+        let id = self.hosts[at].id;
+        if self.reservations.iter().any(|r| r.plan.host == id) || self.volumes.iter().any(|v| v.host == id) {
+            return Err("HOST_IN_USE");
+        }
+        self.hosts.remove(at);
+        self.removed.push((id, self.now));
+        self.keep_named_layers();
+        Ok(())
+    }
+
+    fn schedule(&mut self, command: &SetScheduling) -> Predicted {
+        let at = self.named(&command.name)?;
+        if command.scheduling > 2 {
+            return Err(INVALID);
+        }
+        self.hosts[at].scheduling = command.scheduling;
+        let reservations = self.reservations.iter().filter(|r| r.plan.host == self.hosts[at].id).count() as u32;
+        Ok(Effect::SchedulingSet { rev: self.rev, reservations })
+    }
+
+    fn report(&mut self, command: &ReportLayers) -> Check {
+        let is_digest = |bytes: &Vec<u8>| bytes.len() == 32;
+        let sane =
+            command.present.iter().all(|l| is_digest(&l.digest) && l.state < 3 && l.size_bytes <= limits::LAYER_BYTES);
+        if !sane || !command.gone.iter().all(is_digest) {
+            return Err(INVALID);
+        }
+        let host = self.hosts.iter_mut().find(|host| host.id == command.host).ok_or("UNKNOWN_HOST")?;
+        if command.full {
+            host.layers.clear();
+        }
+        for layer in &command.present {
+            host.layers.insert(layer.digest.clone(), layer.state);
+            self.layer_sizes.entry(layer.digest.clone()).or_insert(layer.size_bytes);
+        }
+        host.layers.retain(|digest, _| !command.gone.contains(digest));
+        self.keep_named_layers();
+        Ok(())
+    }
+
+    fn record(&mut self, image: &Image) -> Check {
+        let sane = |l: &gantry_types::Layer| l.digest.len() == 32 && l.size_bytes <= limits::LAYER_BYTES;
+        if image.reference.is_empty() || image.layers.is_empty() || !image.layers.iter().all(sane) {
+            return Err(INVALID);
+        }
+        for layer in &image.layers {
+            self.layer_sizes.entry(layer.digest.clone()).or_insert(layer.size_bytes);
+        }
+        self.images.insert(image.reference.clone(), image.clone());
+        self.keep_named_layers();
+        Ok(())
+    }
+
+    /// A layer's first size stays for as long as anything names the layer.
+    fn keep_named_layers(&mut self) {
+        let Self { hosts, images, layer_sizes, .. } = self;
+        layer_sizes.retain(|digest, _| {
+            hosts.iter().any(|host| host.layers.contains_key(digest))
+                || images.values().any(|image| image.layers.iter().any(|l| l.digest == *digest))
+        });
+    }
+}
+
+/// Whether two commands ask for the same, wherever they were planned to go.
+fn same_content(a: &Kind, b: &Kind) -> bool {
+    match (a, b) {
+        (Kind::Reserve(a), Kind::Reserve(b)) => a.request == b.request,
+        (Kind::CreateVolume(a), Kind::CreateVolume(b)) => a.request == b.request,
+        _ => a == b,
+    }
+}
+
+fn shape_is_sane(shape: &Shape) -> bool {
+    let gpu_is_sane = shape.gpu.as_ref().is_none_or(|gpu| {
+        (1..=64).contains(&gpu.count) && (1..=1_000).contains(&gpu.milli) && (gpu.count == 1 || gpu.milli == 1_000)
+    });
+    let asks_for_something = shape.cpu_milli > 0 || shape.memory_bytes > 0 || shape.gpu.is_some();
+    shape.cpu_kind < 2 && shape.memory_bytes <= limits::SIZE_BYTES && asks_for_something && gpu_is_sane
+}
+
+fn spec_is_sane(spec: &HostSpec) -> Check {
+    let repeated_label = spec.labels.windows(2).any(|pair| pair[0].key == pair[1].key);
+    let repeated_device = spec.devices.windows(2).any(|pair| pair[0].index == pair[1].index);
+    let absurd = spec.memory_bytes > limits::SIZE_BYTES || spec.cpu_overcommit_percent > 10_000;
+    if spec.name.is_empty() || repeated_label || repeated_device || absurd { Err(INVALID) } else { Ok(()) }
+}

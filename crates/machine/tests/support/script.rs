@@ -1,0 +1,455 @@
+//! Random scripts: sequences of log entries, written down without ids. Which host, reservation or volume a command names
+//! is chosen among those that stand when it runs, so that shrinking a script leaves a sensible one.
+
+use gantry_machine::{
+    Command, Confirm, CreateVolume, DeleteVolume, EndByHost, Expire, Kind, LayerPresent, RecordImage, RegisterHost,
+    Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetScheduling, UpdateHost, fingerprint,
+};
+use gantry_types::{
+    Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Shape,
+    VolumeRequest, limits,
+};
+use proptest::{collection::vec, option, prelude::*, sample::select};
+
+use crate::oracle::Oracle;
+
+/// One log entry.
+#[derive(Clone, Debug)]
+pub struct EntryStep {
+    /// Milliseconds that the proposer's clock moves, backwards too.
+    pub clock: i64,
+    pub steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    Reserve {
+        request: PlaceRequest,
+        on_volume: Option<usize>,
+        plans: Vec<PlanChoice>,
+    },
+    CreateVolume {
+        request: VolumeRequest,
+        host: usize,
+    },
+    Release {
+        request: u8,
+        picks: Vec<usize>,
+    },
+    Renew {
+        request: u8,
+        pick: usize,
+        lease_ms: u64,
+    },
+    DeleteVolume {
+        request: u8,
+        pick: usize,
+    },
+    Confirm {
+        pick: usize,
+        wrong_host: bool,
+        stale: bool,
+    },
+    End {
+        pick: usize,
+        wrong_host: bool,
+        stale: bool,
+        refused: bool,
+    },
+    Report {
+        host: usize,
+        report: ReportLayers,
+    },
+    Plain(Kind),
+    /// The command that ran so many commands ago, once more.
+    Again(usize),
+}
+
+/// Where a plan goes.
+#[derive(Clone, Debug)]
+pub enum PlanChoice {
+    /// A host, and devices of it that have room.
+    Fitting(usize),
+    /// A host, and devices of the right kind, whatever they have left.
+    Crowded(usize),
+    /// A host, and devices that may be anything.
+    Odd(usize, Vec<(u32, u32)>),
+}
+
+/// Turns a step into a command, given what stands.
+pub fn command(step: &Step, oracle: &Oracle, history: &[Kind]) -> Kind {
+    match step.clone() {
+        Step::Plain(kind) => kind,
+        Step::Again(back) if !history.is_empty() => history[history.len() - 1 - back % history.len()].clone(),
+        Step::Again(_) => Kind::Expire(Expire {}),
+        Step::Reserve { mut request, on_volume, plans } => {
+            request.constraints.volume = on_volume.map_or(0, |pick| volume(oracle, pick));
+            if let Some(volume) = oracle.volumes.iter().find(|volume| volume.id == request.constraints.volume) {
+                request.app.clone_from(&volume.app);
+            }
+            let plans = plan(oracle, &request, &plans);
+            Kind::Reserve(Reserve { fingerprint: fingerprint(&request), request, plans })
+        }
+        Step::CreateVolume { request, host } => {
+            let host = host_id(oracle, host);
+            Kind::CreateVolume(CreateVolume { fingerprint: fingerprint(&request), request, host })
+        }
+        Step::Release { request, picks } => {
+            let reservations = picks.into_iter().map(|pick| reservation(oracle, pick)).collect();
+            let mut release = Release { request_id: request_id(request), fingerprint: 0, reservations };
+            release.fingerprint = fingerprint(&release);
+            Kind::Release(release)
+        }
+        Step::Renew { request, pick, lease_ms } => {
+            let reservation = reservation(oracle, pick);
+            let mut renew = Renew { request_id: request_id(request), fingerprint: 0, reservation, lease_ms };
+            renew.fingerprint = fingerprint(&renew);
+            Kind::Renew(renew)
+        }
+        Step::DeleteVolume { request, pick } => {
+            let volume = volume(oracle, pick);
+            let mut delete = DeleteVolume { request_id: request_id(request), fingerprint: 0, volume };
+            delete.fingerprint = fingerprint(&delete);
+            Kind::DeleteVolume(delete)
+        }
+        Step::Confirm { pick, wrong_host, stale } => {
+            let (host, reservation, fence) = named_by_agent(oracle, pick, wrong_host, stale);
+            Kind::Confirm(Confirm { host, reservation, fence })
+        }
+        Step::End { pick, wrong_host, stale, refused } => {
+            let (host, reservation, fence) = named_by_agent(oracle, pick, wrong_host, stale);
+            let refusal = refused.then(|| "the driver is gone".to_owned());
+            Kind::EndByHost(EndByHost { host, reservation, fence, refusal })
+        }
+        Step::Report { host, report } => Kind::ReportLayers(ReportLayers { host: host_id(oracle, host), ..report }),
+    }
+}
+
+fn host_id(oracle: &Oracle, pick: usize) -> u32 {
+    // One above the hosts that stand names none.
+    oracle.hosts.get(pick % (oracle.hosts.len() + 1)).map_or(1_000, |host| host.id)
+}
+
+fn reservation(oracle: &Oracle, pick: usize) -> u64 {
+    oracle.reservations.get(pick % (oracle.reservations.len() + 1)).map_or(1_000_000, |row| row.id)
+}
+
+fn volume(oracle: &Oracle, pick: usize) -> u64 {
+    oracle.volumes.get(pick % (oracle.volumes.len() + 1)).map_or(1_000_000, |volume| volume.id)
+}
+
+fn named_by_agent(oracle: &Oracle, pick: usize, wrong_host: bool, stale: bool) -> (u32, u64, u64) {
+    let id = reservation(oracle, pick);
+    let row = oracle.reservations.iter().find(|row| row.id == id);
+    let (host, fence) = row.map_or((1, 1), |row| (row.plan.host, row.fence));
+    (host + u32::from(wrong_host), id, fence - u64::from(stale))
+}
+
+/// Plans that know of those before them in the same request.
+fn plan(oracle: &Oracle, request: &PlaceRequest, choices: &[PlanChoice]) -> Vec<Plan> {
+    let mut oracle = oracle.clone();
+    let gpu = request.shape.gpu.as_ref();
+    let (count, milli) = gpu.map_or((0, 0), |gpu| (gpu.count as usize, gpu.milli));
+    let shares = |indices: Vec<u32>| {
+        indices.into_iter().take(count).map(|index| DeviceShare { index, milli }).collect::<Vec<_>>()
+    };
+    let mut plans = Vec::new();
+    for choice in choices {
+        let (PlanChoice::Fitting(pick) | PlanChoice::Crowded(pick) | PlanChoice::Odd(pick, _)) = choice;
+        let attached = oracle.volumes.iter().find(|volume| volume.id == request.constraints.volume);
+        let host = match (choice, attached) {
+            (PlanChoice::Fitting(_), Some(volume)) => volume.host,
+            _ => host_id(&oracle, *pick),
+        };
+        let devices = match (choice, oracle.host(host)) {
+            (_, None) => Vec::new(),
+            (PlanChoice::Fitting(_), Some(host)) => shares(oracle.devices_with_room(host, &request.shape)),
+            (PlanChoice::Crowded(_), Some(host)) => {
+                let of_kind = host.spec.devices.iter().filter(|d| gpu.is_some_and(|gpu| gpu.accepts(&d.kind)));
+                shares(of_kind.map(|device| device.index).collect())
+            }
+            (PlanChoice::Odd(_, devices), Some(_)) => {
+                devices.iter().map(|&(index, milli)| DeviceShare { index, milli }).collect()
+            }
+        };
+        let plan = Plan { host, devices };
+        if oracle.host(host).is_some() && request.shape.cpu_kind < 2 {
+            oracle.grant(request, &plan);
+        }
+        plans.push(plan);
+    }
+    plans
+}
+
+pub fn script(entries: std::ops::Range<usize>) -> impl Strategy<Value = Vec<EntryStep>> {
+    // Every script begins with a few hosts: without them little can happen.
+    let hosts = vec(sane_spec(), 2..5).prop_map(|specs| EntryStep {
+        clock: 1_000_000,
+        steps: (0..).zip(specs).map(|(n, spec)| register(HostSpec { name: format!("host-{n}"), ..spec })).collect(),
+    });
+    (hosts, vec(entry(), entries)).prop_map(|(first, mut rest)| {
+        rest.insert(0, first);
+        rest
+    })
+}
+
+fn register(spec: HostSpec) -> Step {
+    Step::Plain(Kind::RegisterHost(RegisterHost { spec }))
+}
+
+fn entry() -> impl Strategy<Value = EntryStep> {
+    let clock = prop_oneof![
+        12 => 0..4i64,
+        2 => 40..180i64,
+        1 => 600..800i64,
+        1 => -800..0i64,
+    ];
+    // Half seconds, so that what ends now is met as well as what ended before.
+    (clock, vec(step(), 1..5)).prop_map(|(clock, steps)| EntryStep { clock: clock * 500, steps })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let pick = 0..64usize;
+    let oddly = || proptest::bool::weighted(0.1);
+    prop_oneof![
+        24 => reserve(),
+        4 => (volume_request(), pick.clone()).prop_map(|(request, host)| Step::CreateVolume { request, host }),
+        4 => (any_request(), vec(pick.clone(), 0..3)).prop_map(|(request, picks)| Step::Release { request, picks }),
+        3 => (any_request(), pick.clone(), lease_ms())
+            .prop_map(|(request, pick, lease_ms)| Step::Renew { request, pick, lease_ms }),
+        2 => (any_request(), pick.clone()).prop_map(|(request, pick)| Step::DeleteVolume { request, pick }),
+        3 => (pick.clone(), oddly(), oddly())
+            .prop_map(|(pick, wrong_host, stale)| Step::Confirm { pick, wrong_host, stale }),
+        3 => (pick.clone(), oddly(), oddly(), any::<bool>())
+            .prop_map(|(pick, wrong_host, stale, refused)| Step::End { pick, wrong_host, stale, refused }),
+        5 => (pick, report()).prop_map(|(host, report)| Step::Report { host, report }),
+        12 => plain().prop_map(Step::Plain),
+        6 => (0..12usize).prop_map(Step::Again),
+    ]
+}
+
+fn reserve() -> impl Strategy<Value = Step> {
+    let plans =
+        prop_oneof![10 => vec(plan_choice(), 1..2), 4 => vec(plan_choice(), 2..4), 1 => vec(plan_choice(), 0..4)];
+    let missing = prop_oneof![10 => Just(0), 2 => Just(1), 1 => Just(-1)];
+    (place_request(), option::weighted(0.1, 0..64usize), plans, missing).prop_map(
+        |(request, on_volume, plans, missing)| {
+            let count = (plans.len() as i32 + missing).max(0) as u32;
+            Step::Reserve { request: PlaceRequest { count, ..request }, on_volume, plans }
+        },
+    )
+}
+
+fn plain() -> impl Strategy<Value = Kind> {
+    let name = || (0..5u8).prop_map(|n| format!("host-{n}"));
+    let set = vec(label(), 0..3);
+    let remove = vec((0..3u8).prop_map(|n| format!("k{n}")), 0..2);
+    let update =
+        (name(), set, remove, option::of(overcommit())).prop_map(|(name, set_labels, remove_labels, percent)| {
+            Kind::UpdateHost(UpdateHost { name, set_labels, remove_labels, cpu_overcommit_percent: percent })
+        });
+    prop_oneof![
+        4 => (name(), spec()).prop_map(|(name, spec)| {
+            let name = if spec.name.is_empty() { spec.name.clone() } else { name };
+            Kind::RegisterHost(RegisterHost { spec: HostSpec { name, ..spec } })
+        }),
+        4 => update,
+        2 => name().prop_map(|name| Kind::RemoveHost(RemoveHost { name })),
+        3 => (name(), prop_oneof![8 => Just(0), 2 => 1..4i32])
+            .prop_map(|(name, scheduling)| Kind::SetScheduling(SetScheduling { name, scheduling })),
+        3 => image().prop_map(|image| Kind::RecordImage(RecordImage { image })),
+        4 => Just(Kind::Expire(Expire {})),
+        1 => (0..3u32).prop_map(|level| Kind::SetFeatureLevel(SetFeatureLevel { level })),
+    ]
+}
+
+fn any_request() -> impl Strategy<Value = u8> {
+    prop_oneof![1 => Just(0), 60 => 1..=255u8]
+}
+
+fn request_id(n: u8) -> String {
+    if n == 0 { String::new() } else { format!("request-{n}") }
+}
+
+fn app() -> impl Strategy<Value = String> {
+    (0..3u8).prop_map(|n| format!("app-{n}"))
+}
+
+fn lease_ms() -> impl Strategy<Value = u64> {
+    prop_oneof![20 => Just(0), 20 => (1..30u64).prop_map(|seconds| seconds * 1_000), 2 => Just(limits::LEASE_MS), 1 => Just(limits::LEASE_MS + 1)]
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let kind = |kind: &str| vec![kind.to_owned()];
+    let kinds = select(vec![vec![], vec![], kind("a"), kind("b"), vec!["a".to_owned(), "c".to_owned()]]);
+    let amounts = prop_oneof![
+        20 => Just((1, 1_000)),
+        30 => select(vec![(1, 100), (1, 250), (1, 500)]),
+        10 => select(vec![(2, 1_000), (3, 1_000)]),
+        1 => select(vec![(0, 1_000), (1, 0), (1, 1_001), (2, 500), (65, 1_000), (1, 66_536)]),
+    ];
+    let gpu = (kinds, amounts).prop_map(|(kinds, (count, milli))| GpuShape { kinds, count, milli });
+    let cpu_kind = prop_oneof![40 => Just(0), 10 => Just(1), 1 => Just(7)];
+    let memory = prop_oneof![60 => 0..6u64, 1 => Just(u64::MAX)];
+    (cpu_kind, 0..4u64, memory, option::weighted(0.7, gpu)).prop_map(|(cpu_kind, cpu, memory_bytes, gpu)| Shape {
+        cpu_kind,
+        cpu_milli: cpu * 500,
+        memory_bytes,
+        gpu,
+    })
+}
+
+fn label() -> impl Strategy<Value = Label> {
+    (0..3u8, 0..2u8).prop_map(|(key, value)| Label { key: format!("k{key}"), value: format!("v{value}") })
+}
+
+fn constraints() -> impl Strategy<Value = Constraints> {
+    let region = || (0..3u8).prop_map(|n| format!("region-{n}"));
+    let some = (
+        vec(region(), 0..2),
+        vec(label(), 0..2),
+        vec(label(), 0..2),
+        option::weighted(0.3, (0..4u8).prop_map(|n| format!("host-{n}"))),
+        any::<bool>(),
+    )
+        .prop_map(|(regions, require_labels, avoid_labels, host, unique_zone)| Constraints {
+            regions,
+            require_labels,
+            avoid_labels,
+            host: host.unwrap_or_default(),
+            volume: 0,
+            unique_zone,
+        });
+    prop_oneof![6 => Just(Constraints::default()), 1 => some]
+}
+
+fn place_request() -> impl Strategy<Value = PlaceRequest> {
+    let image = option::of((0..3u8).prop_map(|n| format!("image-{n}")));
+    let rest = (proptest::bool::weighted(0.2), lease_ms());
+    (any_request(), app(), image, shape(), constraints(), rest).prop_map(
+        |(id, app, image, shape, constraints, (all_or_nothing, lease_ms))| PlaceRequest {
+            request_id: request_id(id),
+            app,
+            image: image.unwrap_or_default(),
+            shape,
+            constraints,
+            count: 1,
+            all_or_nothing,
+            lease_ms,
+            image_blind: false,
+        },
+    )
+}
+
+fn volume_request() -> impl Strategy<Value = VolumeRequest> {
+    let size = prop_oneof![20 => 1..8u64, 1 => Just(0), 1 => Just(u64::MAX)];
+    (any_request(), app(), 0..2u8, size, constraints(), option::weighted(0.3, shape())).prop_map(
+        |(id, app, name, size_bytes, constraints, compute)| VolumeRequest {
+            request_id: request_id(id),
+            app,
+            name: format!("volume-{name}"),
+            size_bytes,
+            constraints,
+            compute,
+            ..VolumeRequest::default()
+        },
+    )
+}
+
+fn plan_choice() -> impl Strategy<Value = PlanChoice> {
+    let odd = (0..64usize, vec((0..6u32, select(vec![0, 100, 250, 500, 1_000, 66_536])), 0..4));
+    prop_oneof![
+        10 => (0..64usize).prop_map(PlanChoice::Fitting),
+        3 => (0..64usize).prop_map(PlanChoice::Crowded),
+        2 => odd.prop_map(|(host, devices)| PlanChoice::Odd(host, devices)),
+    ]
+}
+
+fn overcommit() -> impl Strategy<Value = u32> {
+    prop_oneof![10 => select(vec![0, 1, 10, 200]), 1 => Just(10_001)]
+}
+
+fn sane_spec() -> impl Strategy<Value = HostSpec> {
+    let devices = proptest::sample::subsequence(vec![0u32, 1, 2, 4, 5], 0..=5);
+    let kinds = vec(select(vec!["a", "b"]), 5);
+    let devices = (devices, kinds).prop_map(|(indices, kinds)| {
+        // The last device first: the state must sort them.
+        let device = |(index, kind): (u32, &str)| Device { index, kind: kind.to_owned(), memory_bytes: 80 };
+        indices.into_iter().zip(kinds).rev().map(device).collect::<Vec<_>>()
+    });
+    let labels = proptest::sample::subsequence(vec![2u8, 1, 0], 0..=3);
+    let labels = (labels, 0..2u8).prop_map(|(keys, value)| {
+        keys.into_iter().map(|key| Label { key: format!("k{key}"), value: format!("v{value}") }).collect::<Vec<_>>()
+    });
+    let sizes = (2..16u64, select(vec![0u32, 50, 100, 150, 200]), 0..4u64, 6..40u64, 0..24u64);
+    (0..2u8, labels, devices, sizes).prop_map(
+        |(region, labels, devices, (shared, percent, performance, memory, disk))| HostSpec {
+            name: "host".to_owned(),
+            region: format!("region-{region}"),
+            zone: "zone".to_owned(),
+            labels,
+            cpu_shared_milli: shared * 1_000,
+            cpu_overcommit_percent: percent,
+            cpu_performance_milli: performance * 1_000,
+            memory_bytes: memory,
+            volume_bytes: disk,
+            cache_bytes: 100,
+            devices,
+        },
+    )
+}
+
+fn spec() -> impl Strategy<Value = HostSpec> {
+    (sane_spec(), prop_oneof![40 => Just(0u8), 4 => 1..5u8]).prop_map(|(mut spec, flaw)| {
+        match flaw {
+            1 => spec.name.clear(),
+            2 => spec.memory_bytes = limits::SIZE_BYTES + 1,
+            3 => {
+                spec.labels =
+                    vec![Label { key: "k".into(), value: "1".into() }, Label { key: "k".into(), value: "2".into() }]
+            }
+            4 => spec.devices.extend(spec.devices.first().cloned()),
+            _ => {}
+        }
+        spec
+    })
+}
+
+fn digest() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![60 => (0..12u8).prop_map(|n| vec![n; 32]), 1 => Just(vec![1; 31])]
+}
+
+fn layer_size() -> impl Strategy<Value = u64> {
+    prop_oneof![40 => 1..1_000u64, 1 => Just(limits::LAYER_BYTES), 1 => Just(limits::LAYER_BYTES + 1)]
+}
+
+fn report() -> impl Strategy<Value = ReportLayers> {
+    let state = prop_oneof![40 => 0..3i32, 1 => Just(3)];
+    let present = (digest(), layer_size(), state).prop_map(|(digest, size_bytes, state)| LayerPresent {
+        digest,
+        size_bytes,
+        state,
+    });
+    (any::<bool>(), vec(present, 0..6), vec(digest(), 0..4)).prop_map(|(full, present, gone)| ReportLayers {
+        host: 0,
+        full,
+        present,
+        gone,
+    })
+}
+
+fn image() -> impl Strategy<Value = Image> {
+    let layer =
+        (digest(), layer_size()).prop_map(|(digest, size_bytes)| Layer { digest, size_bytes, diff_id: Vec::new() });
+    let reference = prop_oneof![20 => (0..3u8).prop_map(|n| format!("image-{n}")), 1 => Just(String::new())];
+    (reference, vec(layer, 0..6)).prop_map(|(reference, layers)| Image {
+        reference,
+        digest: vec![7; 32],
+        platform: "linux/amd64".to_owned(),
+        layers,
+    })
+}
+
+pub fn commands(kinds: Vec<Kind>) -> Vec<Command> {
+    kinds.into_iter().map(|kind| Command { kind: Some(kind) }).collect()
+}

@@ -1,0 +1,57 @@
+//! What is asked for, and what a host has: the two things that constraints and score terms look at.
+
+use gantry_fleet::{Fleet, Host, ImageEntry, Usage};
+use gantry_types::{Constraints, PlaceRequest, Shape, VolumeRequest};
+
+/// A machine or a volume that wants a host.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    pub app: &'a str,
+    /// Absent for a volume that says nothing of its machine.
+    pub shape: Option<&'a Shape>,
+    pub constraints: &'a Constraints,
+    /// The recorded image; absent where none is named, none is recorded, or none shall count.
+    pub image: Option<&'a ImageEntry>,
+    /// Name and size of the volume to create; absent for a machine.
+    pub volume: Option<(&'a str, u64)>,
+}
+
+impl<'a> Ask<'a> {
+    pub fn machine(fleet: &'a Fleet, request: &'a PlaceRequest) -> Self {
+        let image = if request.image_blind { None } else { fleet.image(&request.image) };
+        Self { app: &request.app, shape: Some(&request.shape), constraints: &request.constraints, image, volume: None }
+    }
+
+    pub fn volume(fleet: &'a Fleet, request: &'a VolumeRequest) -> Self {
+        Self {
+            app: &request.app,
+            shape: request.compute.as_ref(),
+            constraints: &request.constraints,
+            image: fleet.image(&request.compute_image),
+            volume: Some((&request.name, request.size_bytes)),
+        }
+    }
+}
+
+/// A host with what is used on it, plans in flight included.
+#[derive(Clone, Copy, Debug)]
+pub struct Room<'a> {
+    pub fleet: &'a Fleet,
+    pub host: &'a Host,
+    pub usage: &'a Usage,
+    /// Machines of the asking app on the host, plans in flight included.
+    pub app_machines: u32,
+}
+
+impl<'a> Room<'a> {
+    /// The host as it is applied, with nothing in flight.
+    pub fn applied(fleet: &'a Fleet, host: &'a Host, app: &str) -> Self {
+        let app_machines = fleet.app_number(app).map_or(0, |number| host.machines_of(number));
+        Self { fleet, host, usage: host.usage(), app_machines }
+    }
+
+    /// Thousandths of all devices that nobody has.
+    pub fn free_gpu_milli(&self) -> u64 {
+        (0..self.usage.devices.len()).map(|at| u64::from(self.usage.free_device_milli(at))).sum()
+    }
+}

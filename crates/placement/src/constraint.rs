@@ -1,0 +1,121 @@
+//! Feasibility: what a host must satisfy. To add a constraint, write its file and add its line to [`CONSTRAINTS`].
+
+mod cpu;
+mod gpu;
+mod host;
+mod labels;
+mod memory;
+mod region;
+mod scheduling;
+mod unique_zone;
+mod volume;
+mod volume_disk;
+
+use std::{borrow::Cow, fmt};
+
+use gantry_fleet::Fleet;
+use gantry_types::{HostId, Rejection};
+
+use crate::{Ask, Room};
+
+/// A named condition that every chosen host satisfies.
+#[derive(Debug)]
+pub struct Constraint {
+    pub name: &'static str,
+    /// The replicated feature level from which on apply enforces it.
+    pub since_level: u32,
+    pub check: for<'a> fn(&Ask<'a>, &Room<'a>) -> Result<(), No<'a>>,
+}
+
+/// All constraints, cheap and telling ones first: a host is counted under the first that refuses it.
+pub static CONSTRAINTS: &[Constraint] = &[
+    scheduling::CONSTRAINT,
+    host::CONSTRAINT,
+    volume::CONSTRAINT,
+    region::CONSTRAINT,
+    labels::REQUIRE,
+    labels::AVOID,
+    unique_zone::CONSTRAINT,
+    gpu::CONSTRAINT,
+    cpu::CONSTRAINT,
+    memory::CONSTRAINT,
+    volume_disk::CONSTRAINT,
+];
+
+/// A refusal with its numbers, not yet written out: most refusals are only counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct No<'a> {
+    pub want: Quantity<'a>,
+    pub have: Quantity<'a>,
+    /// How far from enough; the largest value where that has no meaning.
+    pub shortfall: u64,
+}
+
+/// Something wanted or had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Quantity<'a> {
+    Bytes(u64),
+    CpuMilli(u64),
+    /// So many devices with at least so many thousandths free, of these kinds.
+    Devices {
+        count: u32,
+        milli: u32,
+        kinds: &'a [String],
+    },
+    Text(Cow<'a, str>),
+}
+
+impl<'a> No<'a> {
+    pub fn short(want: u64, have: u64, quantity: fn(u64) -> Quantity<'a>) -> Self {
+        Self { want: quantity(want), have: quantity(have), shortfall: want.saturating_sub(have) }
+    }
+
+    pub fn text(want: impl Into<Cow<'a, str>>, have: impl Into<Cow<'a, str>>) -> Self {
+        Self { want: Quantity::Text(want.into()), have: Quantity::Text(have.into()), shortfall: u64::MAX }
+    }
+}
+
+impl fmt::Display for Quantity<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write_bytes(f, *bytes),
+            Self::CpuMilli(milli) => write!(f, "{}.{:03} CPU", milli / 1000, milli % 1000),
+            Self::Devices { count, milli, kinds } => {
+                let noun = if *count == 1 { "GPU" } else { "GPUs" };
+                match kinds {
+                    [] => write!(f, "{count} {noun} with {milli}/1000 free"),
+                    kinds => write!(f, "{count} {noun} with {milli}/1000 free of kind {}", kinds.join(" or ")),
+                }
+            }
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+fn write_bytes(f: &mut fmt::Formatter<'_>, bytes: u64) -> fmt::Result {
+    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    for (unit, shift) in UNITS {
+        if bytes >= 1 << shift {
+            let tenths = (u128::from(bytes) * 10) >> shift;
+            return write!(f, "{}.{} {unit}", tenths / 10, tenths % 10);
+        }
+    }
+    write!(f, "{bytes} B")
+}
+
+/// The first constraint that refuses a host, with its numbers.
+pub(crate) fn first_refusal<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Option<(usize, No<'a>)> {
+    CONSTRAINTS.iter().enumerate().find_map(|(at, constraint)| (constraint.check)(ask, room).err().map(|no| (at, no)))
+}
+
+/// Whether the chosen host satisfies every constraint that the replicated feature level has switched on. This is what
+/// apply asks: it reads nothing but replicated state.
+pub fn admits(fleet: &Fleet, ask: &Ask<'_>, host: HostId) -> Result<(), Rejection> {
+    let Some(host) = fleet.host(host) else {
+        return Err(Rejection::new("host", host, "no such host"));
+    };
+    let room = Room::applied(fleet, host, ask.app);
+    CONSTRAINTS.iter().filter(|c| c.since_level <= fleet.feature_level()).try_for_each(|constraint| {
+        (constraint.check)(ask, &room).map_err(|no| Rejection::new(constraint.name, no.want, no.have))
+    })
+}

@@ -1,0 +1,15 @@
+//! Memory.
+
+use super::{Constraint, No, Quantity};
+use crate::{Ask, Room};
+
+pub(super) const CONSTRAINT: Constraint = Constraint { name: "memory", since_level: 1, check };
+
+fn check<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
+    let Some(shape) = ask.shape else { return Ok(()) };
+    let free = room.host.spec.memory_bytes.saturating_sub(room.usage.memory_bytes);
+    if shape.memory_bytes <= free {
+        return Ok(());
+    }
+    Err(No::short(shape.memory_bytes, free, Quantity::Bytes))
+}

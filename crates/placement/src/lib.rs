@@ -1,0 +1,26 @@
+//! Where a machine or volume goes: constraints first, then scores, over a fleet and the plans in flight.
+//!
+//! [`CONSTRAINTS`] says no, with want and have; it runs when planning and again at apply. [`TERMS`] orders the hosts that
+//! are left and never enters apply. [`Planner`] finds the best host without looking at all of them; [`rank`] looks at all
+//! of them, for explanations and as the oracle of the planner's tests.
+//!
+//! Must not be in here: I/O, clocks, randomness, floats, anything whose order depends on a hash.
+
+mod ask;
+mod constraint;
+mod devices;
+mod in_flight;
+mod planner;
+mod rank;
+mod ranking;
+mod refusal;
+mod score;
+
+pub use ask::{Ask, Room};
+pub use constraint::{CONSTRAINTS, Constraint, No, Quantity, admits};
+pub use devices::choose_devices;
+pub use in_flight::InFlight;
+pub use planner::{Choice, Planned, Planner};
+pub use rank::{Ranked, best, rank};
+pub use refusal::refusals;
+pub use score::{Score, TERMS, Term, present_bytes};

@@ -1,0 +1,255 @@
+//! Plans requests one after the other over the applied fleet and the plans in flight.
+
+use std::collections::BTreeMap;
+
+use gantry_fleet::{Fleet, Journal, Touched};
+use gantry_types::{Constraints, HostId, PlaceRequest, Plan, Refused, RejectionGroup, VolumeRequest};
+
+use crate::{
+    Ask, InFlight, Ranked, TERMS, best, choose_devices, present_bytes,
+    rank::ranked,
+    ranking::{Ranking, RankingKey},
+    refusals,
+};
+
+/// Hosts in all rankings together, at most 130 bytes each. Over it the ranking used longest ago is dropped.
+const RANKED_HOSTS: usize = 3_000_000;
+/// Rankings, however small the fleet is.
+const RANKINGS: usize = 1_024;
+
+/// A request's plans, one a machine.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub plans: Vec<Plan>,
+    /// Why each plan is where it is.
+    pub choices: Vec<Choice>,
+    /// Machines that did not fit, and why.
+    pub missing: u32,
+    pub rejections: Vec<RejectionGroup>,
+}
+
+/// Why a host was chosen.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice {
+    pub terms: [i64; TERMS.len()],
+    pub image_bytes: u64,
+    pub present_bytes: u64,
+    /// False where the image is not recorded, and so played no part.
+    pub image_known: bool,
+}
+
+/// Finds hosts without looking at all of them: requests that differ in nothing a constraint or a term looks at share a
+/// [`Ranking`], which follows a journal of touched hosts.
+#[derive(Debug, Default)]
+pub struct Planner {
+    in_flight: InFlight,
+    /// What the fleet's journal says and what plans in flight touch, in one order.
+    journal: Journal,
+    fleet_position: u64,
+    /// By the hash of what their requests share.
+    rankings: BTreeMap<u64, Kept>,
+    ranked_hosts: usize,
+    clock: u64,
+    hasher: hashbrown::DefaultHashBuilder,
+}
+
+#[derive(Debug)]
+struct Kept {
+    key: RankingKey,
+    ranking: Ranking,
+    used: u64,
+}
+
+impl Planner {
+    /// Forgets plans in flight, as after a change of leadership. They are not to be settled any more.
+    pub fn reset(&mut self) {
+        self.in_flight.clear();
+        self.journal.reset();
+    }
+
+    pub fn in_flight(&self) -> &InFlight {
+        &self.in_flight
+    }
+
+    /// Takes over what was applied since the last call. Call it before planning, under the same lock.
+    pub fn catch_up(&mut self, fleet: &Fleet) {
+        match fleet.journal().since(self.fleet_position) {
+            Some(entries) => entries.for_each(|touched| self.journal.push(touched)),
+            None => self.journal.reset(),
+        }
+        self.fleet_position = fleet.journal().end();
+    }
+
+    /// Plans a request. Its plans take room from now on, until [`Planner::settle`].
+    pub fn plan(&mut self, fleet: &Fleet, request: &PlaceRequest) -> Result<Planned, Refused> {
+        let ask = Ask::machine(fleet, request);
+        let mut planned = Planned { plans: Vec::new(), choices: Vec::new(), missing: 0, rejections: Vec::new() };
+        if let Some(host) = only_host(fleet, ask.constraints) {
+            self.plan_all(fleet, &ask, request.count, &mut planned, |planner| planner.rank_one(fleet, &ask, host?));
+            if planned.missing > 0 {
+                planned.rejections = refusals(fleet, &self.in_flight, &ask);
+            }
+        } else {
+            let slot = self.slot(request);
+            let mut ranking = self.take_ranking(slot, request);
+            self.plan_all(fleet, &ask, request.count, &mut planned, |planner| {
+                ranking.catch_up(fleet, &ask, &planner.journal);
+                ranking.best(fleet, &planner.in_flight, &ask)
+            });
+            if planned.missing > 0 {
+                planned.rejections = ranking.refusals(fleet, &self.in_flight, &ask);
+            }
+            self.put_back(slot, ranking);
+        }
+        if planned.missing > 0 && (planned.plans.is_empty() || request.all_or_nothing) {
+            self.settle(request, &planned.plans);
+            return Err(no_capacity(fleet, planned.rejections));
+        }
+        Ok(planned)
+    }
+
+    /// Plans one machine after the other for as long as there is a best host.
+    fn plan_all(
+        &mut self,
+        fleet: &Fleet,
+        ask: &Ask<'_>,
+        count: u32,
+        planned: &mut Planned,
+        mut best: impl FnMut(&Self) -> Option<Ranked>,
+    ) {
+        for _ in 0..count {
+            let Some(ranked) = best(self) else { break };
+            let Some(plan) = self.plan_on(fleet, ask, ranked.score.host.0) else { break };
+            self.take_room(ask, &plan);
+            planned.plans.push(plan);
+            planned.choices.push(Choice {
+                terms: ranked.score.terms,
+                image_bytes: ask.image.map_or(0, |image| image.size_bytes),
+                present_bytes: ranked.present_bytes,
+                image_known: ask.image.is_some(),
+            });
+        }
+        planned.missing = count - planned.plans.len() as u32;
+    }
+
+    fn rank_one(&self, fleet: &Fleet, ask: &Ask<'_>, host: HostId) -> Option<Ranked> {
+        let host = fleet.host(host)?;
+        let present_bytes = present_bytes(ask.image, host);
+        ranked(fleet, &self.in_flight, ask, fleet.app_number(ask.app), host, present_bytes).ok()
+    }
+
+    /// Plans a volume by looking at every host: volumes are rare beside machines.
+    pub fn plan_volume(&mut self, fleet: &Fleet, request: &VolumeRequest) -> Result<HostId, Refused> {
+        let ask = Ask::volume(fleet, request);
+        let Some(ranked) = best(fleet, &self.in_flight, &ask) else {
+            return Err(no_capacity(fleet, refusals(fleet, &self.in_flight, &ask)));
+        };
+        let host = ranked.score.host.0;
+        self.take_volume_room(request, host);
+        Ok(host)
+    }
+
+    /// The plans of a request were applied, refused, or will never be proposed: they take no room of their own any more.
+    pub fn settle(&mut self, request: &PlaceRequest, plans: &[Plan]) {
+        for plan in plans {
+            self.in_flight.remove(&request.app, Some(&request.shape), plan, 0);
+            self.journal.push(Touched { host: plan.host, layers: false });
+        }
+    }
+
+    /// As [`Planner::settle`], for a volume.
+    pub fn settle_volume(&mut self, request: &VolumeRequest, host: HostId) {
+        let plan = Plan { host, devices: Vec::new() };
+        self.in_flight.remove(&request.app, None, &plan, request.size_bytes);
+        self.journal.push(Touched { host, layers: false });
+    }
+
+    fn plan_on(&self, fleet: &Fleet, ask: &Ask<'_>, host: HostId) -> Option<Plan> {
+        let host = fleet.host(host)?;
+        let Some(gpu) = ask.shape.and_then(|shape| shape.gpu.as_ref()) else {
+            return Some(Plan { host: host.id, devices: Vec::new() });
+        };
+        let devices = self.in_flight.with_room(fleet, host, ask.app, None, |room| choose_devices(gpu, room))?;
+        Some(Plan { host: host.id, devices })
+    }
+
+    fn take_room(&mut self, ask: &Ask<'_>, plan: &Plan) {
+        self.in_flight.add(ask.app, ask.shape, plan, 0);
+        self.journal.push(Touched { host: plan.host, layers: false });
+    }
+
+    fn take_volume_room(&mut self, request: &VolumeRequest, host: HostId) {
+        let plan = Plan { host, devices: Vec::new() };
+        self.in_flight.add(&request.app, None, &plan, request.size_bytes);
+        self.journal.push(Touched { host, layers: false });
+    }
+
+    /// The ranking of such requests, to be put back with [`Planner::put_back`].
+    fn take_ranking(&mut self, slot: u64, request: &PlaceRequest) -> Ranking {
+        let Some(kept) = self.rankings.get_mut(&slot) else {
+            self.rankings.insert(slot, Kept { key: RankingKey::of(request), ranking: Ranking::default(), used: 0 });
+            return Ranking::default();
+        };
+        let ranking = std::mem::take(&mut kept.ranking);
+        self.ranked_hosts -= ranking.len();
+        if kept.key.is_of(request) {
+            return ranking;
+        }
+        kept.key = RankingKey::of(request);
+        Ranking::default()
+    }
+
+    fn put_back(&mut self, slot: u64, ranking: Ranking) {
+        self.clock += 1;
+        self.ranked_hosts += ranking.len();
+        if let Some(kept) = self.rankings.get_mut(&slot) {
+            (kept.ranking, kept.used) = (ranking, self.clock);
+        }
+        while self.rankings.len() > RANKINGS || self.ranked_hosts > RANKED_HOSTS && self.rankings.len() > 1 {
+            let Some((&oldest, _)) = self.rankings.iter().min_by_key(|(_, kept)| kept.used) else { break };
+            if let Some(kept) = self.rankings.remove(&oldest) {
+                self.ranked_hosts -= kept.ranking.len();
+            }
+        }
+    }
+
+    fn slot(&self, request: &PlaceRequest) -> u64 {
+        use std::hash::{BuildHasher, Hash, Hasher};
+        let mut hasher = self.hasher.build_hasher();
+        request.app.hash(&mut hasher);
+        request.image.hash(&mut hasher);
+        request.image_blind.hash(&mut hasher);
+        request.shape.hash(&mut hasher);
+        request.constraints.hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// The host that a request can only go to, by its name or for its volume, if it can go to one only.
+fn only_host(fleet: &Fleet, constraints: &Constraints) -> Option<Option<HostId>> {
+    if constraints.volume != 0 {
+        return Some(fleet.volume(constraints.volume).map(|volume| volume.host));
+    }
+    (!constraints.host.is_empty()).then(|| fleet.host_named(&constraints.host).map(|host| host.id))
+}
+
+fn no_capacity(fleet: &Fleet, groups: Vec<RejectionGroup>) -> Refused {
+    Refused::NoCapacity { rev: fleet.rev(), hosts: fleet.host_count(), groups }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_that_are_all_different_keep_few_rankings() {
+        let (mut planner, fleet) = (Planner::default(), Fleet::default());
+        for n in 0..2 * RANKINGS {
+            let request = PlaceRequest { app: n.to_string(), count: 1, ..PlaceRequest::default() };
+            assert!(planner.plan(&fleet, &request).is_err());
+        }
+        assert_eq!(planner.rankings.len(), RANKINGS);
+        assert_eq!(planner.ranked_hosts, planner.rankings.values().map(|kept| kept.ranking.len()).sum());
+        assert!(planner.rankings.values().all(|kept| kept.used > RANKINGS as u64), "the oldest go first");
+    }
+}

@@ -1,0 +1,242 @@
+//! The hosts in order for one kind of request, kept up to date from a journal of touched hosts.
+//!
+//! A heap holds one entry a host that counts: its score or, where the host was touched since it was looked at, the best
+//! score that it could have given its layers. Such a host is looked at once it might be the first. So a touched host
+//! costs a few nanoseconds in most rankings, and a scoring only in those where it is near the top.
+
+use std::{collections::BinaryHeap, sync::Arc};
+
+use gantry_fleet::{Fleet, ImageEntry, ImageLayer, Journal};
+use gantry_types::{Constraints, HostId, PlaceRequest, RejectionGroup, Shape};
+
+use crate::{
+    Ask, InFlight, Ranked, Score, present_bytes,
+    rank::ranked,
+    refusal::{Groups, Refusal},
+};
+
+/// Entries a host beyond which those out of date are swept out of the heap.
+const ENTRIES_PER_HOST: usize = 2;
+/// The same for a small fleet, where sweeping would be frequent.
+const ENTRIES_AT_LEAST: usize = 64;
+
+/// What requests must share to share a ranking: everything that constraints and terms look at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RankingKey {
+    app: String,
+    image: String,
+    image_blind: bool,
+    shape: Shape,
+    constraints: Constraints,
+}
+
+impl RankingKey {
+    pub(crate) fn of(request: &PlaceRequest) -> Self {
+        Self {
+            app: request.app.clone(),
+            image: request.image.clone(),
+            image_blind: request.image_blind,
+            shape: request.shape.clone(),
+            constraints: request.constraints.clone(),
+        }
+    }
+
+    pub(crate) fn is_of(&self, request: &PlaceRequest) -> bool {
+        self.app == request.app
+            && self.image == request.image
+            && self.image_blind == request.image_blind
+            && self.shape == request.shape
+            && self.constraints == request.constraints
+    }
+}
+
+/// What a ranking knows of a host.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cell {
+    present_bytes: u64,
+    /// Of the host's entry in the heap that counts, if it has one.
+    version: u32,
+    /// Why the host has no entry, where it is known to have none.
+    refused_by: Option<Refusal>,
+}
+
+/// By score first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    score: Score,
+    version: u32,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Ranking {
+    /// By host number.
+    cells: Vec<Cell>,
+    /// By host number: not touched since it was looked at, so that its entry is its score, and it has none where a
+    /// constraint refuses it. Apart from the cells, because most touches look at nothing else.
+    known: Bits,
+    heap: BinaryHeap<Entry>,
+    /// Out of date and without an entry that counts.
+    touched: Vec<HostId>,
+    /// Up to where the journal has been followed; nothing before the first look.
+    position: Option<u64>,
+    /// The image as it was when the layers were looked at.
+    image: Option<Arc<[ImageLayer]>>,
+}
+
+impl Ranking {
+    /// Memory, in hosts.
+    pub(crate) fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Takes note of the hosts touched up to the journal's end.
+    pub(crate) fn catch_up(&mut self, fleet: &Fleet, ask: &Ask<'_>, journal: &Journal) {
+        let position = self.position.filter(|_| same_image(self.image.as_ref(), ask.image));
+        let touched = position.and_then(|position| journal.since(position));
+        // Following a long journal costs more than starting over.
+        match touched.filter(|entries| entries.len() < fleet.host_count().max(ENTRIES_AT_LEAST)) {
+            Some(entries) => entries.for_each(|touched| self.touch(fleet, ask, touched.host, touched.layers)),
+            None => self.build(fleet, ask),
+        }
+        if self.heap.len() > ENTRIES_PER_HOST * fleet.host_count() + ENTRIES_AT_LEAST {
+            let Self { cells, heap, .. } = self;
+            heap.retain(|entry| cells[entry.score.host.0 as usize].version == entry.version);
+        }
+        self.position = Some(journal.end());
+    }
+
+    fn build(&mut self, fleet: &Fleet, ask: &Ask<'_>) {
+        self.cells.clear();
+        self.cells.resize(fleet.host_numbers_end() as usize, Cell::default());
+        self.known = Bits::default();
+        self.heap.clear();
+        self.touched.clear();
+        self.touched.extend(fleet.host_ids());
+        if let Some(image) = ask.image {
+            // Walks the layers' hosts instead of the hosts' layers: only hosts that have something are visited.
+            for layer in image.layers.iter() {
+                for &host in fleet.hosts_with(layer.layer) {
+                    self.cells[host as usize].present_bytes += layer.size_bytes;
+                }
+            }
+        }
+        self.image = ask.image.map(|image| Arc::clone(&image.layers));
+    }
+
+    /// Notes that what is known of a host is out of date.
+    fn touch(&mut self, fleet: &Fleet, ask: &Ask<'_>, id: HostId, layers: bool) {
+        let at = id as usize;
+        // A host's first touch is its registration, and that touches its layers too.
+        if !self.known.replace(at, false) && !layers {
+            return;
+        }
+        if self.cells.len() <= at {
+            self.cells.resize(at + 1, Cell::default());
+        }
+        let cell = &mut self.cells[at];
+        cell.version = cell.version.wrapping_add(1);
+        if layers {
+            cell.present_bytes = fleet.host(id).map_or(0, |host| present_bytes(ask.image, host));
+        }
+        self.touched.push(id);
+    }
+
+    /// The best host. Only right after [`Ranking::catch_up`].
+    pub(crate) fn best(&mut self, fleet: &Fleet, in_flight: &InFlight, ask: &Ask<'_>) -> Option<Ranked> {
+        let app_number = fleet.app_number(ask.app);
+        let mut touched = std::mem::take(&mut self.touched);
+        for id in touched.drain(..) {
+            if self.known.get(id as usize) {
+                // Noted twice, and looked at since.
+                continue;
+            }
+            let Cell { present_bytes, version, .. } = self.cells[id as usize];
+            let at_best = Entry { score: Score::at_best(ask, id, present_bytes), version };
+            if self.top().is_some_and(|top| self.is_known(top) && top > at_best) {
+                self.heap.push(at_best);
+            } else {
+                self.look(fleet, in_flight, ask, app_number, id);
+            }
+        }
+        self.touched = touched;
+        loop {
+            let top = self.top()?;
+            if self.is_known(top) {
+                let present_bytes = self.cells[top.score.host.0 as usize].present_bytes;
+                return Some(Ranked { score: top.score, present_bytes });
+            }
+            self.heap.pop();
+            self.look(fleet, in_flight, ask, app_number, top.score.host.0);
+        }
+    }
+
+    /// The first entry that counts.
+    fn top(&mut self) -> Option<Entry> {
+        loop {
+            let top = *self.heap.peek()?;
+            if self.cells[top.score.host.0 as usize].version == top.version {
+                return Some(top);
+            }
+            self.heap.pop();
+        }
+    }
+
+    fn is_known(&self, entry: Entry) -> bool {
+        self.known.get(entry.score.host.0 as usize)
+    }
+
+    /// Scores a host as it is now.
+    fn look(&mut self, fleet: &Fleet, in_flight: &InFlight, ask: &Ask<'_>, app_number: Option<u32>, id: HostId) {
+        let cell = &mut self.cells[id as usize];
+        cell.version = cell.version.wrapping_add(1);
+        self.known.replace(id as usize, true);
+        cell.refused_by = None;
+        // A host that is gone is known to be no choice.
+        let Some(host) = fleet.host(id) else { return };
+        match ranked(fleet, in_flight, ask, app_number, host, cell.present_bytes) {
+            Ok(ranked) => self.heap.push(Entry { score: ranked.score, version: cell.version }),
+            Err(refusal) => cell.refused_by = Some(refusal),
+        }
+    }
+
+    /// Why each host was refused. Only right after [`Ranking::best`] found none: then it has looked at all of them.
+    pub(crate) fn refusals(&self, fleet: &Fleet, in_flight: &InFlight, ask: &Ask<'_>) -> Vec<RejectionGroup> {
+        let mut groups = Groups::default();
+        for (host, cell) in (0..).zip(&self.cells) {
+            if let Some(refusal) = cell.refused_by {
+                groups.add(host, refusal);
+            }
+        }
+        groups.written_out(fleet, in_flight, ask)
+    }
+}
+
+/// One bit a number; those never set are not.
+#[derive(Debug, Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn get(&self, at: usize) -> bool {
+        self.0.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+    }
+
+    /// Returns what the bit was.
+    fn replace(&mut self, at: usize, value: bool) -> bool {
+        if self.0.len() <= at / 64 {
+            self.0.resize(at / 64 + 1, 0);
+        }
+        let (word, mask) = (&mut self.0[at / 64], 1 << (at % 64));
+        let before = *word & mask != 0;
+        *word = if value { *word | mask } else { *word & !mask };
+        before
+    }
+}
+
+/// Whether a reference stands for what it stood for. A kept list is never changed and its address not used again.
+fn same_image(before: Option<&Arc<[ImageLayer]>>, now: Option<&ImageEntry>) -> bool {
+    match (before, now) {
+        (None, None) => true,
+        (Some(before), Some(now)) => Arc::ptr_eq(before, &now.layers),
+        _ => false,
+    }
+}

@@ -1,0 +1,13 @@
+//! A new volume goes where the most disk is left for those that come after.
+
+use super::Term;
+use crate::{Ask, Room};
+
+pub(super) const TERM: Term =
+    Term { name: "disk", value, at_best: |ask, _| if ask.volume.is_some() { i64::MAX } else { 0 } };
+
+fn value(ask: &Ask<'_>, room: &Room<'_>, _: u64) -> i64 {
+    let Some((_, size_bytes)) = ask.volume else { return 0 };
+    let free = room.host.spec.volume_bytes.saturating_sub(room.usage.volume_bytes);
+    free.saturating_sub(size_bytes) as i64
+}

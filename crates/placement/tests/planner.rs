@@ -1,0 +1,136 @@
+//! The planner that looks at few hosts chooses as one that looks at all of them.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/script.rs"]
+mod script;
+#[path = "support/world.rs"]
+mod world;
+
+use gantry_fleet::{Fleet, LayerReport};
+use gantry_placement::{Ask, InFlight, Planner, best, rank, refusals};
+use gantry_types::{HostSpec, LayerState, PlaceRequest, Shape};
+use proptest::{collection::vec, prelude::*, sample::Index, strategy::ValueTree, test_runner::TestRunner};
+use script::{config, digest, image_of, layer_bytes, script, shape, spec};
+use world::World;
+
+proptest! {
+    #![proptest_config(config(2_000))]
+
+    /// The same host and score each time, whatever came in between: plans applied, refused or released, hosts that come,
+    /// change and go, layers, images recorded anew. What is planned fits beside all that is in flight.
+    #[test]
+    fn the_planner_agrees_with_looking_at_every_host(script in script(1..60)) {
+        World::default().run(&script)?;
+    }
+
+    /// Hosts hold different bytes of the image, so nothing is decided by their numbers.
+    #[test]
+    fn the_order_of_registration_plays_no_part(
+        specs in vec(spec(), 1..8),
+        shape in shape(),
+        swaps in vec((any::<Index>(), any::<Index>()), 0..8),
+        machines in 1..12u32,
+    ) {
+        let mut order: Vec<usize> = (0..specs.len()).collect();
+        for (a, b) in swaps {
+            order.swap(a.index(specs.len()), b.index(specs.len()));
+        }
+        let sorted: Vec<usize> = (0..specs.len()).collect();
+        let one = names(&specs, &sorted, &shape, machines);
+        let other = names(&specs, &order, &shape, machines);
+        prop_assert_eq!(one, other);
+    }
+
+    /// All else equal, a host that has more of the image never ranks behind one that has less.
+    #[test]
+    fn more_overlap_never_ranks_lower(
+        host in spec(),
+        shape in shape(),
+        image in vec(0..8u8, 1..6),
+        few in vec(0..8u8, 0..5),
+        more in vec(0..8u8, 0..5),
+        more_first in any::<bool>(),
+    ) {
+        let mut fleet = Fleet::default();
+        fleet.record_image(image_of(0, &image)).unwrap();
+        let both: Vec<u8> = few.iter().chain(&more).copied().collect();
+        let caches = if more_first { [&both, &few] } else { [&few, &both] };
+        for (n, cache) in (0..).zip(caches) {
+            let id = fleet.register_host(HostSpec { name: format!("host-{n}"), ..host.clone() }).unwrap();
+            fleet.report_layers(id, &report(cache)).unwrap();
+        }
+        let request = request(&shape);
+        let ranked = rank(&fleet, &InFlight::default(), &Ask::machine(&fleet, &request));
+        prop_assert_eq!(ranked.first().copied(), best(&fleet, &InFlight::default(), &Ask::machine(&fleet, &request)));
+        if let [first, second] = ranked[..] {
+            prop_assert!(first.present_bytes >= second.present_bytes, "{ranked:?}");
+        }
+    }
+
+    /// Every host is ranked or refused by exactly one constraint.
+    #[test]
+    fn hosts_are_ranked_or_counted_in_one_group(specs in vec(spec(), 0..8), shape in shape()) {
+        let mut fleet = Fleet::default();
+        for (n, spec) in (0..).zip(specs) {
+            fleet.register_host(HostSpec { name: format!("host-{n}"), ..spec }).unwrap();
+        }
+        let request = request(&shape);
+        let (ask, nothing) = (Ask::machine(&fleet, &request), InFlight::default());
+        let refused: usize = refusals(&fleet, &nothing, &ask).iter().map(|group| group.hosts).sum();
+        prop_assert_eq!(rank(&fleet, &nothing, &ask).len() + refused, fleet.host_count());
+    }
+}
+
+proptest! {
+    #![proptest_config(config(60))]
+
+    /// Long enough for rankings to be swept and to fall behind.
+    #[test]
+    fn the_planner_agrees_in_the_long_run(script in script(400..900)) {
+        World::default().run(&script)?;
+    }
+}
+
+/// A test that plans little proves little.
+#[test]
+fn the_scripts_plan_and_refuse() {
+    let mut runner = TestRunner::new(config(1));
+    let (mut planned, mut refused) = (0, 0);
+    for _ in 0..100 {
+        let mut world = World::default();
+        world.run(&script(1..60).new_tree(&mut runner).unwrap().current()).unwrap();
+        (planned, refused) = (planned + world.planned, refused + world.refused);
+    }
+    assert!(planned > 500 && refused > 100, "{planned} planned, {refused} refused");
+}
+
+fn request(shape: &Shape) -> PlaceRequest {
+    PlaceRequest {
+        request_id: "request".into(),
+        app: "app".into(),
+        image: "image-0".into(),
+        shape: shape.clone(),
+        count: 1,
+        ..PlaceRequest::default()
+    }
+}
+
+fn report(layers: &[u8]) -> LayerReport {
+    let present = layers.iter().map(|&n| (digest(n), layer_bytes(n), LayerState::Unpacked)).collect();
+    LayerReport { full: true, present, gone: Vec::new() }
+}
+
+/// Which hosts get the machines of one request after the other, with hosts registered in the given order.
+fn names(specs: &[HostSpec], order: &[usize], shape: &Shape, machines: u32) -> Vec<String> {
+    let mut fleet = Fleet::default();
+    let all: Vec<u8> = (0..specs.len() as u8).collect();
+    fleet.record_image(image_of(0, &all)).unwrap();
+    for &n in order {
+        let id = fleet.register_host(HostSpec { name: format!("host-{n}"), ..specs[n].clone() }).unwrap();
+        fleet.report_layers(id, &report(&[n as u8])).unwrap();
+    }
+    let mut planner = Planner::default();
+    planner.catch_up(&fleet);
+    let chosen = (0..machines).map_while(|_| planner.plan(&fleet, &request(shape)).ok());
+    chosen.map(|planned| fleet.host(planned.plans[0].host).unwrap().name.to_string()).collect()
+}

@@ -1,0 +1,207 @@
+//! Random fleets, requests, and what may happen to both.
+
+use gantry_fleet::Scheduling;
+use gantry_types::{
+    Constraints, Device, Digest, GpuShape, HostSpec, Image, Label, Layer, LayerState, PlaceRequest, Shape,
+    VolumeRequest,
+};
+use proptest::{
+    collection::vec,
+    option,
+    prelude::*,
+    sample::select,
+    test_runner::{Config, RngSeed},
+};
+
+/// The same scripts at every run.
+pub fn config(cases: u32) -> Config {
+    Config { cases, rng_seed: RngSeed::Fixed(0x706c_616e), failure_persistence: None, ..Config::default() }
+}
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A host comes, or comes anew with another declaration.
+    Register(HostSpec),
+    Remove(usize),
+    Schedule(usize, Scheduling),
+    Layers {
+        host: usize,
+        full: bool,
+        present: Vec<(u8, LayerState)>,
+        gone: Vec<u8>,
+    },
+    Record(Image),
+    /// Plans one of the script's requests.
+    Plan {
+        request: usize,
+        count: u32,
+        all_or_nothing: bool,
+    },
+    PlanVolume(VolumeRequest),
+    /// The oldest plans are applied; that they are is noticed later.
+    Apply,
+    /// The oldest plans were applied or will never be: they are settled.
+    Settle,
+    Release(usize),
+    DeleteVolume(usize),
+    /// Leadership was lost and found again.
+    Reset,
+}
+
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub requests: Vec<PlaceRequest>,
+    pub steps: Vec<Step>,
+}
+
+pub fn script(steps: std::ops::Range<usize>) -> impl Strategy<Value = Script> {
+    let beginning = (vec(spec(), 0..8), vec(image(), 0..3)).prop_map(|(specs, images)| {
+        let hosts = (0..).zip(specs).map(|(n, spec)| Step::Register(HostSpec { name: format!("host-{n}"), ..spec }));
+        hosts.chain(images.into_iter().map(Step::Record)).collect::<Vec<_>>()
+    });
+    (vec(request(), 1..6), beginning, vec(step(), steps)).prop_map(|(requests, mut steps, rest)| {
+        steps.extend(rest);
+        Script { requests, steps }
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let pick = || 0..64usize;
+    let present = vec((0..8u8, state()), 0..6);
+    let scheduling = prop_oneof![
+        3 => Just(Scheduling::Open),
+        1 => Just(Scheduling::Cordoned),
+        1 => Just(Scheduling::Draining)
+    ];
+    let volume = (app(), 0..2u8, 1..8u64, constraints(), option::of(shape())).prop_map(
+        |(app, name, size_bytes, constraints, compute)| VolumeRequest {
+            app,
+            name: format!("volume-{name}"),
+            size_bytes,
+            constraints: Constraints { volume: 0, ..constraints },
+            compute,
+            compute_image: "image-0".into(),
+            ..VolumeRequest::default()
+        },
+    );
+    prop_oneof![
+        3 => ((0..12u8).prop_map(|n| format!("host-{n}")), spec())
+            .prop_map(|(name, spec)| Step::Register(HostSpec { name, ..spec })),
+        1 => pick().prop_map(Step::Remove),
+        2 => (pick(), scheduling).prop_map(|(host, scheduling)| Step::Schedule(host, scheduling)),
+        4 => (pick(), any::<bool>(), present, vec(0..8u8, 0..3))
+            .prop_map(|(host, full, present, gone)| Step::Layers { host, full, present, gone }),
+        1 => image().prop_map(Step::Record),
+        20 => (pick(), 1..4u32, proptest::bool::weighted(0.2))
+            .prop_map(|(request, count, all_or_nothing)| Step::Plan { request, count, all_or_nothing }),
+        2 => volume.prop_map(Step::PlanVolume),
+        8 => Just(Step::Apply),
+        8 => Just(Step::Settle),
+        6 => pick().prop_map(Step::Release),
+        1 => pick().prop_map(Step::DeleteVolume),
+        1 => Just(Step::Reset),
+    ]
+}
+
+pub fn digest(n: u8) -> Digest {
+    Digest([n; 32])
+}
+
+/// Different for each layer, so that overlaps of different layers differ.
+pub fn layer_bytes(n: u8) -> u64 {
+    1 << n
+}
+
+fn state() -> impl Strategy<Value = LayerState> {
+    select(vec![LayerState::Pulling, LayerState::Blob, LayerState::Unpacked])
+}
+
+fn app() -> impl Strategy<Value = String> {
+    (0..3u8).prop_map(|n| format!("app-{n}"))
+}
+
+fn label() -> impl Strategy<Value = Label> {
+    (0..2u8, 0..2u8).prop_map(|(key, value)| Label { key: format!("k{key}"), value: format!("v{value}") })
+}
+
+pub fn spec() -> impl Strategy<Value = HostSpec> {
+    let indices = proptest::sample::subsequence(vec![0u32, 1, 2, 3, 5, 8], 0..=6);
+    let kinds = vec(select(vec!["a", "b"]), 6);
+    let devices = (indices, kinds).prop_map(|(indices, kinds)| {
+        let device = |(index, kind): (u32, &str)| Device { index, kind: kind.into(), memory_bytes: 80 };
+        indices.into_iter().zip(kinds).map(device).collect::<Vec<_>>()
+    });
+    (devices, 0..2u8, option::of(label()), 1..10u64, 0..4u64, 2..30u64, 0..20u64).prop_map(
+        |(devices, region, label, shared, performance, memory_bytes, volume_bytes)| HostSpec {
+            region: format!("region-{region}"),
+            zone: "zone".into(),
+            labels: label.into_iter().collect(),
+            cpu_shared_milli: shared * 1_000,
+            cpu_overcommit_percent: if shared % 2 == 0 { 150 } else { 0 },
+            cpu_performance_milli: performance * 1_000,
+            memory_bytes,
+            volume_bytes,
+            devices,
+            ..HostSpec::default()
+        },
+    )
+}
+
+pub fn shape() -> impl Strategy<Value = Shape> {
+    let kinds = select(vec![vec![], vec![], vec!["a".to_owned()], vec!["b".to_owned(), "c".to_owned()]]);
+    let amounts = select(vec![(1, 1_000), (1, 1_000), (1, 100), (1, 250), (1, 600), (2, 1_000), (3, 1_000)]);
+    let gpu = (kinds, amounts).prop_map(|(kinds, (count, milli))| GpuShape { kinds, count, milli });
+    (0..2i32, 1..4u64, 0..5u64, option::weighted(0.7, gpu)).prop_map(|(cpu_kind, cpu, memory_bytes, gpu)| Shape {
+        cpu_kind,
+        cpu_milli: cpu * 500,
+        memory_bytes,
+        gpu,
+    })
+}
+
+fn constraints() -> impl Strategy<Value = Constraints> {
+    let region = (0..3u8).prop_map(|n| format!("region-{n}"));
+    let host = option::weighted(0.2, (0..8u8).prop_map(|n| format!("host-{n}")));
+    let volume = option::weighted(0.2, 1..4u64);
+    let some = (vec(region, 0..3), vec(label(), 0..2), vec(label(), 0..2), host, volume, any::<bool>()).prop_map(
+        |(regions, require_labels, avoid_labels, host, volume, unique_zone)| Constraints {
+            regions,
+            require_labels,
+            avoid_labels,
+            host: host.unwrap_or_default(),
+            volume: volume.unwrap_or_default(),
+            unique_zone,
+        },
+    );
+    prop_oneof![2 => Just(Constraints::default()), 1 => some]
+}
+
+fn request() -> impl Strategy<Value = PlaceRequest> {
+    let image = option::of((0..3u8).prop_map(|n| format!("image-{n}")));
+    (app(), image, shape(), constraints(), proptest::bool::weighted(0.1)).prop_map(
+        |(app, image, shape, constraints, image_blind)| PlaceRequest {
+            request_id: "request".into(),
+            app,
+            image: image.unwrap_or_default(),
+            shape,
+            constraints,
+            count: 1,
+            image_blind,
+            ..PlaceRequest::default()
+        },
+    )
+}
+
+pub fn image() -> impl Strategy<Value = Image> {
+    (0..3u8, vec(0..8u8, 1..6)).prop_map(|(n, layers)| image_of(n, &layers))
+}
+
+pub fn image_of(n: u8, layers: &[u8]) -> Image {
+    let layer = |&n: &u8| Layer { digest: digest(n).0.to_vec(), size_bytes: layer_bytes(n), diff_id: Vec::new() };
+    Image {
+        reference: format!("image-{n}"),
+        digest: digest(100 + n).0.to_vec(),
+        platform: "linux/amd64".into(),
+        layers: layers.iter().map(layer).collect(),
+    }
+}

@@ -1,0 +1,235 @@
+//! A fleet, a planner over it, and what a naive planner would know: plans in flight are granted on a copy of the fleet.
+
+use std::collections::VecDeque;
+
+use gantry_fleet::{EndReason, Fleet, Grant, LayerReport};
+use gantry_placement::{Ask, CONSTRAINTS, InFlight, Planned, Planner, Room, admits, best, choose_devices, refusals};
+use gantry_types::{PlaceRequest, Plan, Refused, RejectionGroup, VolumeRequest};
+use proptest::{prelude::*, test_runner::TestCaseError};
+
+use crate::script::{Script, Step, digest, layer_bytes};
+
+#[derive(Clone, Debug)]
+enum Proposed {
+    Machines(PlaceRequest, Vec<Plan>),
+    Volume(VolumeRequest, u32),
+}
+
+#[derive(Debug, Default)]
+pub struct World {
+    pub fleet: Fleet,
+    planner: Planner,
+    /// Planned and not settled, oldest first.
+    proposed: VecDeque<Proposed>,
+    /// How many of these, from the oldest on, are applied.
+    applied: usize,
+    pub planned: usize,
+    pub refused: usize,
+}
+
+type Outcome = Result<(), TestCaseError>;
+
+impl World {
+    pub fn run(&mut self, script: &Script) -> Outcome {
+        script.steps.iter().try_for_each(|step| self.step(step, &script.requests))
+    }
+
+    fn step(&mut self, step: &Step, requests: &[PlaceRequest]) -> Outcome {
+        match step.clone() {
+            Step::Register(spec) => drop(self.fleet.register_host(spec)),
+            Step::Remove(pick) => drop(self.host(pick).map(|host| self.fleet.remove_host(host))),
+            Step::Schedule(pick, scheduling) => drop(self.host(pick).map(|h| self.fleet.set_scheduling(h, scheduling))),
+            Step::Layers { host, full, present, gone } => {
+                let present = present.into_iter().map(|(n, state)| (digest(n), layer_bytes(n), state)).collect();
+                let report = LayerReport { full, present, gone: gone.into_iter().map(digest).collect() };
+                drop(self.host(host).map(|host| self.fleet.report_layers(host, &report)));
+            }
+            Step::Record(image) => drop(self.fleet.record_image(image)),
+            Step::Plan { request, count, all_or_nothing } => {
+                let request = &requests[request % requests.len()];
+                let count = if request.constraints.volume == 0 { count } else { 1 };
+                return self.plan(PlaceRequest { count, all_or_nothing, ..request.clone() });
+            }
+            Step::PlanVolume(request) => return self.plan_volume(request),
+            Step::Apply => self.apply(),
+            Step::Settle => self.settle(),
+            Step::Release(pick) => {
+                let ids: Vec<u64> = self.fleet.reservations_after(0).map(|row| row.id).collect();
+                drop(ids.get(pick % ids.len().max(1)).map(|&id| self.fleet.end(id, EndReason::Released)));
+            }
+            Step::DeleteVolume(pick) => {
+                let ids: Vec<u64> = self.fleet.volumes_after(0).map(|row| row.id).collect();
+                drop(ids.get(pick % ids.len().max(1)).map(|&id| self.fleet.delete_volume(id)));
+            }
+            Step::Reset => {
+                self.planner.reset();
+                self.proposed.clear();
+                self.applied = 0;
+            }
+        }
+        Ok(())
+    }
+
+    fn host(&self, pick: usize) -> Option<u32> {
+        let hosts: Vec<u32> = self.fleet.hosts().map(|host| host.id).collect();
+        hosts.get(pick % hosts.len().max(1)).copied()
+    }
+
+    fn apply(&mut self) {
+        let Some(proposed) = self.proposed.get(self.applied) else { return };
+        apply(&mut self.fleet, proposed);
+        self.applied += 1;
+    }
+
+    fn settle(&mut self) {
+        match self.proposed.pop_front() {
+            Some(Proposed::Machines(request, plans)) => self.planner.settle(&request, &plans),
+            Some(Proposed::Volume(request, host)) => self.planner.settle_volume(&request, host),
+            None => {}
+        }
+        self.applied = self.applied.saturating_sub(1);
+    }
+
+    /// The fleet as it will be once everything in flight is applied, whether it fits or not.
+    fn future(&self) -> Fleet {
+        let mut fleet = self.fleet.clone();
+        for proposed in &self.proposed {
+            match proposed {
+                Proposed::Machines(request, plans) => {
+                    // A volume in flight has no user yet.
+                    let mut request = request.clone();
+                    request.constraints.volume = 0;
+                    let there = plans.iter().filter(|plan| self.fleet.host(plan.host).is_some());
+                    there.for_each(|plan| drop(fleet.grant(Grant { request: &request, plan })));
+                }
+                Proposed::Volume(request, host) if fleet.host(*host).is_some() => {
+                    fleet.create_volume(&hidden(request), *host);
+                }
+                Proposed::Volume(..) => {}
+            }
+        }
+        fleet
+    }
+
+    fn plan(&mut self, request: PlaceRequest) -> Outcome {
+        self.planner.catch_up(&self.fleet);
+        let mut future = self.future();
+        let outcome = self.planner.plan(&self.fleet, &request);
+        let (planned, groups) = split(outcome)?;
+        let plans = planned.as_ref().map_or_else(Vec::new, |planned| planned.plans.clone());
+        let mut expected = Vec::new();
+        // Looks at every host for every machine.
+        while expected.len() < request.count as usize {
+            let Some(ranked) = best(&future, &InFlight::default(), &Ask::machine(&future, &request)) else { break };
+            let host = ranked.score.host.0;
+            expected.push((host, ranked.score.terms));
+            // Where the request is refused as a whole, its plans are not told.
+            let plan = plans.get(expected.len() - 1).filter(|plan| plan.host == host).cloned();
+            let plan = plan.unwrap_or_else(|| naive_plan(&future, &request, host));
+            self.plan_is_allowed(&future, &request, &plan)?;
+            let in_flight = PlaceRequest { constraints: Default::default(), ..request.clone() };
+            future.grant(Grant { request: &in_flight, plan: &plan });
+        }
+        let missing = request.count as usize - expected.len();
+        if missing > 0 {
+            prop_assert_eq!(groups.iter().map(|group| group.hosts).sum::<usize>(), self.fleet.host_count());
+            // Volumes in flight have no number yet, but have one in the future.
+            if request.constraints.volume == 0 {
+                let ask = Ask::machine(&future, &request);
+                prop_assert_eq!(groups, refusals(&future, &InFlight::default(), &ask));
+            }
+        }
+        match planned {
+            Some(planned) => {
+                let hosts: Vec<_> =
+                    plans.iter().map(|plan| plan.host).zip(planned.choices.iter().map(|c| c.terms)).collect();
+                prop_assert_eq!(hosts, expected);
+                prop_assert_eq!(planned.missing as usize, missing);
+                self.planned += planned.plans.len();
+                self.proposed.push_back(Proposed::Machines(request, planned.plans));
+            }
+            None => {
+                // Refused as a whole: what was found took no room in the end.
+                let nothing_fits =
+                    best(&self.future(), &InFlight::default(), &Ask::machine(&self.fleet, &request)).is_none();
+                prop_assert!(nothing_fits || request.all_or_nothing && request.count > 1);
+                self.refused += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn plan_volume(&mut self, request: VolumeRequest) -> Outcome {
+        self.planner.catch_up(&self.fleet);
+        let future = self.future();
+        let expected = best(&future, &InFlight::default(), &Ask::volume(&future, &request)).map(|r| r.score.host.0);
+        match self.planner.plan_volume(&self.fleet, &request) {
+            Ok(host) => {
+                prop_assert_eq!(Some(host), expected);
+                self.proposed.push_back(Proposed::Volume(request, host));
+            }
+            Err(Refused::NoCapacity { groups, .. }) => {
+                prop_assert_eq!(None, expected);
+                prop_assert_eq!(groups.iter().map(|group| group.hosts).sum::<usize>(), self.fleet.host_count());
+            }
+            Err(refused) => prop_assert!(false, "{refused}"),
+        }
+        Ok(())
+    }
+
+    /// No constraint refuses the host (S6), and the plan fits beside everything in flight.
+    fn plan_is_allowed(&self, future: &Fleet, request: &PlaceRequest, plan: &Plan) -> Outcome {
+        let ask = Ask::machine(future, request);
+        let host = future.host(plan.host).expect("the host is there");
+        for constraint in CONSTRAINTS {
+            let checked = (constraint.check)(&ask, &Room::applied(future, host, &request.app));
+            prop_assert!(checked.is_ok(), "{} refuses {}: {checked:?}", constraint.name, host.name);
+        }
+        let fits = future.fits(Grant { request, plan });
+        prop_assert!(fits.is_ok(), "{fits:?}");
+        Ok(())
+    }
+}
+
+fn naive_plan(fleet: &Fleet, request: &PlaceRequest, host: u32) -> Plan {
+    let room = fleet.host(host).map(|host| Room::applied(fleet, host, &request.app));
+    let devices = request.shape.gpu.as_ref().zip(room).and_then(|(gpu, room)| choose_devices(gpu, &room));
+    Plan { host, devices: devices.unwrap_or_default() }
+}
+
+/// Only its disk counts while it is in flight: no other volume can know its name yet.
+fn hidden(request: &VolumeRequest) -> VolumeRequest {
+    VolumeRequest { name: "in flight".into(), app: "in flight".into(), ..request.clone() }
+}
+
+fn apply(fleet: &mut Fleet, proposed: &Proposed) {
+    match proposed {
+        Proposed::Machines(request, plans) => {
+            for plan in plans {
+                let grant = Grant { request, plan };
+                let admitted = admits(fleet, &Ask::machine(fleet, request), plan.host).and_then(|()| fleet.fits(grant));
+                if admitted.is_ok() {
+                    fleet.grant(grant);
+                }
+            }
+        }
+        Proposed::Volume(request, host) => {
+            let admitted = admits(fleet, &Ask::volume(fleet, request), *host);
+            if admitted.and_then(|()| fleet.volume_fits_host(request, *host)).is_ok() {
+                fleet.create_volume(request, *host);
+            }
+        }
+    }
+}
+
+/// What was planned, and why not more.
+fn split(outcome: Result<Planned, Refused>) -> Result<(Option<Planned>, Vec<RejectionGroup>), TestCaseError> {
+    match outcome {
+        Ok(planned) => {
+            let groups = planned.rejections.clone();
+            Ok((Some(planned), groups))
+        }
+        Err(Refused::NoCapacity { groups, .. }) => Ok((None, groups)),
+        Err(refused) => Err(TestCaseError::fail(refused.to_string())),
+    }
+}

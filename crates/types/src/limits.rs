@@ -1,0 +1,46 @@
+//! Every bound on what a caller or an agent may send (S9). Over a bound the answer is a definite refusal.
+
+/// Bytes of a request id, app name, host name, region, zone, label key or label value.
+pub const NAME_BYTES: usize = 128;
+/// Bytes of an image reference.
+pub const REFERENCE_BYTES: usize = 512;
+/// Machines in one request.
+pub const MACHINES_PER_REQUEST: u32 = 1_000;
+/// Plain requests in one `PlaceMany` call.
+pub const REQUESTS_PER_CALL: usize = 1_000;
+/// Devices of one host.
+pub const DEVICES_PER_HOST: usize = 64;
+/// Labels of one host, and label terms of one request.
+pub const LABELS: usize = 64;
+/// Layers of one image.
+pub const LAYERS_PER_IMAGE: usize = 1_024;
+/// Layers that one host may report.
+pub const LAYERS_PER_HOST: usize = 65_536;
+/// Layers in one report message.
+pub const LAYERS_PER_REPORT: usize = 16_384;
+/// Regions in one request, in order of preference.
+pub const REGIONS_PER_REQUEST: usize = 32;
+/// Largest size of anything measured in bytes: 1 EiB. Keeps sums of sizes far from overflow.
+pub const SIZE_BYTES: u64 = 1 << 60;
+/// Largest layer: 16 TiB. As many as a host may hold stay within [`SIZE_BYTES`] together.
+pub const LAYER_BYTES: u64 = 1 << 44;
+/// Largest CPU amount, in thousandths of a CPU.
+pub const CPU_MILLI: u64 = 1_000_000_000;
+/// Largest lease: one day.
+pub const LEASE_MS: u64 = 24 * 60 * 60 * 1_000;
+/// Lease of a request that names none: a minute for the host to confirm.
+pub const LEASE_DEFAULT_MS: u64 = 60_000;
+/// How long a request id keeps its answer, by stamped time. Far above the client's longest retry horizon.
+pub const REQUEST_MEMORY_MS: u64 = 300_000;
+/// Request answers kept at once; over it new requests are refused until old ones expire.
+pub const REQUEST_MEMORY: usize = 8_000_000;
+/// Rows that one command may expire, so that a long sleep cannot make one apply call long.
+pub const EXPIRED_PER_COMMAND: usize = 4_096;
+/// Hosts of a fleet.
+pub const HOSTS: usize = 1_000_000;
+/// Images in the catalogue.
+pub const IMAGES: usize = 1_000_000;
+/// Items on one page of a listing.
+pub const PAGE: usize = 10_000;
+/// Bytes of one gRPC message from outside.
+pub const MESSAGE_BYTES: usize = 4 << 20;

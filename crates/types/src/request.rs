@@ -1,0 +1,151 @@
+//! What callers ask for.
+
+use prost::Message;
+
+use crate::{
+    Label, Refused, Shape, VolumeId,
+    error::{name, optional_name, size},
+    host::validate_labels,
+    image::validate_reference,
+    limits,
+};
+
+/// Place `count` machines of one shape and image. Encoded, it is also what a request id stands for: the same id with
+/// other bytes is refused (S3).
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct PlaceRequest {
+    #[prost(string, tag = "1")]
+    pub request_id: String,
+    #[prost(string, tag = "2")]
+    pub app: String,
+    /// An image reference; empty places without image knowledge.
+    #[prost(string, tag = "3")]
+    pub image: String,
+    #[prost(message, required, tag = "4")]
+    pub shape: Shape,
+    #[prost(message, required, tag = "5")]
+    pub constraints: Constraints,
+    #[prost(uint32, tag = "6")]
+    pub count: u32,
+    /// Refuse the whole request when fewer than `count` machines fit.
+    #[prost(bool, tag = "7")]
+    pub all_or_nothing: bool,
+    /// How long the reservation stands unless it is confirmed or renewed. 0 asks for the default.
+    #[prost(uint64, tag = "8")]
+    pub lease_ms: u64,
+    /// Ignore layers when ranking: the choice of an image-blind scheduler, for comparison.
+    #[prost(bool, tag = "9")]
+    pub image_blind: bool,
+}
+
+/// What a host must satisfy beyond having room.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct Constraints {
+    /// Acceptable regions; empty accepts any.
+    #[prost(string, repeated, tag = "1")]
+    pub regions: Vec<String>,
+    /// Labels that the host must carry.
+    #[prost(message, repeated, tag = "2")]
+    pub require_labels: Vec<Label>,
+    /// Labels that the host must not carry.
+    #[prost(message, repeated, tag = "3")]
+    pub avoid_labels: Vec<Label>,
+    /// A host by name; empty leaves the choice open.
+    #[prost(string, tag = "4")]
+    pub host: String,
+    /// The machine uses this volume and so goes to its host; 0 for none.
+    #[prost(uint64, tag = "5")]
+    pub volume: VolumeId,
+    /// Volumes only: no two volumes of this app and name on one host.
+    #[prost(bool, tag = "6")]
+    pub unique_zone: bool,
+}
+
+/// Create a volume where its machine can run.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct VolumeRequest {
+    #[prost(string, tag = "1")]
+    pub request_id: String,
+    #[prost(string, tag = "2")]
+    pub app: String,
+    #[prost(string, tag = "3")]
+    pub name: String,
+    #[prost(uint64, tag = "4")]
+    pub size_bytes: u64,
+    #[prost(message, required, tag = "5")]
+    pub constraints: Constraints,
+    /// The shape of the machine that will use it; the host must have room for that too.
+    #[prost(message, optional, tag = "6")]
+    pub compute: Option<Shape>,
+    /// The image of the machine that will use it.
+    #[prost(string, tag = "7")]
+    pub compute_image: String,
+}
+
+impl PlaceRequest {
+    pub fn validate(&self) -> Result<(), Refused> {
+        name("request_id", &self.request_id)?;
+        name("app", &self.app)?;
+        if !self.image.is_empty() {
+            validate_reference("image", &self.image)?;
+        }
+        self.shape.validate()?;
+        self.constraints.validate()?;
+        if self.count == 0 || self.count > limits::MACHINES_PER_REQUEST {
+            return Err(Refused::invalid(
+                "count",
+                format!("is {}: must be 1 to {}", self.count, limits::MACHINES_PER_REQUEST),
+            ));
+        }
+        if self.constraints.volume != 0 && self.count > 1 {
+            return Err(Refused::invalid("count", "is above 1 with a volume: a volume serves one machine"));
+        }
+        if self.lease_ms > limits::LEASE_MS {
+            return Err(Refused::over("lease_ms", self.lease_ms, limits::LEASE_MS));
+        }
+        Ok(())
+    }
+
+    /// The lease that counts: the default where none is named.
+    pub fn effective_lease_ms(&self) -> u64 {
+        if self.lease_ms == 0 { limits::LEASE_DEFAULT_MS } else { self.lease_ms }
+    }
+}
+
+impl VolumeRequest {
+    pub fn validate(&self) -> Result<(), Refused> {
+        name("request_id", &self.request_id)?;
+        name("app", &self.app)?;
+        name("name", &self.name)?;
+        if self.size_bytes == 0 {
+            return Err(Refused::invalid("size_bytes", "is 0: a volume has a size"));
+        }
+        size("size_bytes", self.size_bytes)?;
+        if let Some(compute) = &self.compute {
+            compute.validate()?;
+        }
+        if !self.compute_image.is_empty() {
+            validate_reference("compute_image", &self.compute_image)?;
+        }
+        if self.constraints.volume != 0 {
+            return Err(Refused::invalid("constraints.volume", "makes no sense for a new volume"));
+        }
+        self.constraints.validate()
+    }
+}
+
+impl Constraints {
+    fn validate(&self) -> Result<(), Refused> {
+        if self.regions.len() > limits::REGIONS_PER_REQUEST {
+            return Err(Refused::over(
+                "constraints.regions",
+                self.regions.len() as u64,
+                limits::REGIONS_PER_REQUEST as u64,
+            ));
+        }
+        self.regions.iter().try_for_each(|region| name("constraints.regions", region))?;
+        validate_labels("constraints.require_labels", &self.require_labels)?;
+        validate_labels("constraints.avoid_labels", &self.avoid_labels)?;
+        optional_name("constraints.host", &self.host)
+    }
+}
