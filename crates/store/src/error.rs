@@ -1,0 +1,79 @@
+//! What can go wrong with a data directory, once it is open.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// A failed read or write of the store. None of them is retried: the process ends, and a restart starts from what is
+/// durable.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// RocksDB refused.
+    #[error("cannot {doing}: {source}")]
+    Engine { doing: &'static str, source: rocksdb::Error },
+    /// The file system refused.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io { doing: &'static str, path: PathBuf, source: std::sync::Arc<io::Error> },
+    /// Bytes that were written are not what is read.
+    #[error("{what} is damaged: {why}: restore this node from its peers (remove it, then add it with a new id)")]
+    Damaged { what: String, why: String },
+    /// Bytes written by a newer version.
+    #[error("{what} has format version {found}, this program knows {known}: start the newer version of gantry")]
+    Version { what: String, found: u32, known: u32 },
+    /// Committed commands that this program cannot apply.
+    #[error("log entry {index} cannot be applied: {source}")]
+    Entry { index: u64, source: gantry_machine::EntryError },
+    /// An earlier write failed; nothing is written any more.
+    #[error("the log writer has stopped: {why}")]
+    Stopped { why: String },
+}
+
+impl StoreError {
+    pub(crate) fn engine(doing: &'static str) -> impl FnOnce(rocksdb::Error) -> Self {
+        move |source| Self::Engine { doing, source }
+    }
+
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source: std::sync::Arc::new(source) }
+    }
+
+    pub(crate) fn damaged(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::Damaged { what: what.into(), why: why.into() }
+    }
+}
+
+impl From<StoreError> for io::Error {
+    fn from(error: StoreError) -> Self {
+        let kind = match &error {
+            StoreError::Io { source, .. } => source.kind(),
+            StoreError::Damaged { .. } | StoreError::Version { .. } | StoreError::Entry { .. } => {
+                io::ErrorKind::InvalidData
+            }
+            StoreError::Engine { .. } | StoreError::Stopped { .. } => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
+    }
+}
+
+/// Why a data directory cannot be used. One line for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("data directory {} belongs to node {found}, this is node {want}: point data_dir elsewhere", dir.display())]
+    OtherNode { dir: PathBuf, found: u64, want: u64 },
+    #[error("data directory {} belongs to cluster {found:?}, this is {want:?}: point data_dir elsewhere", dir.display())]
+    OtherCluster { dir: PathBuf, found: String, want: String },
+    #[error("data directory {} is in use by another process: stop it first", dir.display())]
+    Locked { dir: PathBuf },
+    #[error("data directory {} cannot be used: {why}", dir.display())]
+    Unusable { dir: PathBuf, why: String },
+    /// What was acknowledged is gone: the node must not vote on what is left.
+    #[error(
+        "the log in {} ends at {found} but had reached {mark}: acknowledged entries are lost. Remove this node from the \
+         cluster and add it again with a new id and an empty directory", dir.display()
+    )]
+    LogShort { dir: PathBuf, found: String, mark: String },
+    #[error("the data in {} cannot be read: {source}", dir.display())]
+    Unreadable { dir: PathBuf, source: StoreError },
+}

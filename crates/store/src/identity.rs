@@ -1,0 +1,110 @@
+//! Whose data directory this is: `data_dir/identity`, a small text file that a person can read.
+//!
+//! A node that runs on another node's or another cluster's data would vote twice, or in the wrong cluster. So the file is
+//! written before anything else, and checked before anything is opened.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{disk, error::OpenError, error::StoreError};
+
+/// The layout of the data directory as a whole.
+const FORMAT: u32 = 1;
+const FILE: &str = "identity";
+
+/// Who a data directory belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The operator's name for the cluster.
+    pub cluster: String,
+    /// Drawn when the cluster was formed; 0 on a node that is not yet part of one.
+    pub cluster_id: u64,
+    pub node: u64,
+}
+
+impl Identity {
+    /// Reads the identity of `dir`, or gives it the one wanted where it has none.
+    pub(crate) fn open(dir: &Path, cluster: &str, node: u64) -> Result<Self, OpenError> {
+        let found = match fs::read_to_string(dir.join(FILE)) {
+            Ok(text) => Self::parse(&text).map_err(|why| unusable(dir, why))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::create(dir, cluster, node),
+            Err(error) => return Err(unusable(dir, format!("{FILE}: {error}"))),
+        };
+        if found.node != node {
+            return Err(OpenError::OtherNode { dir: dir.to_owned(), found: found.node, want: node });
+        }
+        if found.cluster != cluster {
+            let want = cluster.to_owned();
+            return Err(OpenError::OtherCluster { dir: dir.to_owned(), found: found.cluster, want });
+        }
+        Ok(found)
+    }
+
+    fn create(dir: &Path, cluster: &str, node: u64) -> Result<Self, OpenError> {
+        if dir.join("db").exists() {
+            return Err(unusable(dir, format!("it holds a database but no {FILE} file")));
+        }
+        let identity = Self { cluster: cluster.to_owned(), cluster_id: 0, node };
+        identity.save(dir).map_err(|error| unusable(dir, error.to_string()))?;
+        Ok(identity)
+    }
+
+    /// Writes the identity; durable when it returns.
+    pub(crate) fn save(&self, dir: &Path) -> Result<(), StoreError> {
+        let Self { cluster, cluster_id, node } = self;
+        let text = format!("format = {FORMAT}\nnode = {node}\ncluster_id = {cluster_id:016x}\ncluster = {cluster}\n");
+        disk::replace(&dir.join(FILE), text.as_bytes())
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix('='));
+            line.map(str::trim).ok_or_else(|| format!("{FILE}: there is no line `{name} = ..`"))
+        };
+        let format = field("format")?;
+        if format != FORMAT.to_string() {
+            return Err(format!(
+                "its format is {format}, this program knows {FORMAT}: start the newer version of gantry"
+            ));
+        }
+        Ok(Self {
+            node: field("node")?.parse().map_err(|_| format!("{FILE}: node is not a number"))?,
+            cluster_id: u64::from_str_radix(field("cluster_id")?, 16)
+                .map_err(|_| format!("{FILE}: cluster_id is not hexadecimal"))?,
+            cluster: field("cluster ")?.to_owned(),
+        })
+    }
+}
+
+fn unusable(dir: &Path, why: String) -> OpenError {
+    OpenError::Unusable { dir: PathBuf::from(dir), why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_keeps_its_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut identity = Identity::open(dir.path(), "north", 3).unwrap();
+        identity.cluster_id = 0xfeed;
+        identity.save(dir.path()).unwrap();
+        assert_eq!(Identity::open(dir.path(), "north", 3).unwrap(), identity);
+        assert!(matches!(Identity::open(dir.path(), "north", 4), Err(OpenError::OtherNode { found: 3, want: 4, .. })));
+        assert!(matches!(Identity::open(dir.path(), "south", 3), Err(OpenError::OtherCluster { .. })));
+    }
+
+    #[test]
+    fn another_format_or_a_lost_identity_is_refused_in_one_line() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(FILE), "format = 2\n").unwrap();
+        let line = Identity::open(dir.path(), "north", 3).unwrap_err().to_string();
+        assert!(line.contains("format is 2") && !line.contains('\n'), "{line}");
+        fs::remove_file(dir.path().join(FILE)).unwrap();
+        fs::create_dir(dir.path().join("db")).unwrap();
+        assert!(Identity::open(dir.path(), "north", 3).unwrap_err().to_string().contains("no identity file"));
+    }
+}

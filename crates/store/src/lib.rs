@@ -1,0 +1,32 @@
+//! What a node keeps on disk: the Raft log and the vote, the replicated state, snapshots, and whose directory it is.
+//!
+//! One RocksDB a node, with one write-ahead log over the Raft log, the state and the meta records: after a crash all three
+//! are there up to the same moment. The state also lives in memory, where it is read; its rows on disk serve restarts and
+//! snapshots. Every format here is ours and has a version.
+//!
+//! The only crate that names RocksDB. Must not be in here: types of the consensus library, networking, placement rules,
+//! retries of a failed write.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod apply;
+mod disk;
+mod engine;
+mod error;
+mod family;
+mod identity;
+mod log;
+mod meta;
+mod position;
+mod snapshot;
+mod state;
+mod store;
+
+pub use apply::Applied;
+pub use error::{OpenError, StoreError};
+pub use identity::Identity;
+pub use log::{Commands, Done, Log, LogEntry, Payload, ReadLimit};
+pub use position::{LogPos, Member, Membership, Vote, Voters};
+pub use snapshot::{Build, Receiving, SnapshotFile, Snapshots};
+pub use state::{Compacted, EventRing, SharedState, State};
+pub use store::{Owner, StateMachine, Store, StoreConfig};

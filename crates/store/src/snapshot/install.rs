@@ -1,0 +1,113 @@
+//! Replacing the state by a snapshot.
+//!
+//! The rows of a large state do not fit into one write, so the installation is made whole by being repeatable: the file is
+//! published first, then a meta record says which file is being installed, then rows are replaced, then one write sets the
+//! position and takes the record away. A node that crashes in between finds the record and does it again.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use gantry_fleet::Fleet;
+use rocksdb::WriteBatch;
+
+use super::{SnapshotFile, Snapshots, format::Reader, name_of};
+use crate::{
+    LogPos, Membership, SharedState,
+    apply::{APPLIED, MEMBERSHIP, load_row, read_meta},
+    engine::Engine,
+    error::StoreError,
+    family, meta,
+};
+
+/// Names the file that is being installed.
+const INSTALLING: &[u8] = b"installing";
+/// Rows are written in batches of about this size.
+const BATCH_BYTES: usize = 4 << 20;
+/// Above every key of the state: tags are far below.
+const STATE_END: &[u8] = &[0xff];
+
+/// Everything that an installation needs. Blocking: to be used off the async threads.
+pub(crate) struct Installer {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) state: SharedState,
+    pub(crate) snapshots: Snapshots,
+}
+
+struct Content {
+    fleet: Fleet,
+    position: Option<LogPos>,
+    membership: Membership,
+}
+
+impl Installer {
+    /// Reads and checks all of `snapshot`, then makes it the state and the current snapshot of this node.
+    pub(crate) fn install(&self, snapshot: &SnapshotFile) -> Result<(), StoreError> {
+        let content = read(&snapshot.inner.path)?;
+        let path = self.adopt(snapshot)?;
+        self.snapshots.publish(&path, content.position)?;
+        replace_rows(&self.engine, &content)?;
+        let mut state = self.state.write();
+        state.replace(content.fleet, content.position, Arc::new(content.membership));
+        Ok(())
+    }
+
+    /// The file's path inside this node's own directory, where it is or is copied to.
+    fn adopt(&self, snapshot: &SnapshotFile) -> Result<PathBuf, StoreError> {
+        let path = &snapshot.inner.path;
+        if path.parent() == Some(&*self.snapshots.shared.dir) {
+            return Ok(path.clone());
+        }
+        let copy = self.snapshots.temporary();
+        let copied = fs::copy(path, &copy).and_then(|_| File::open(&copy)?.sync_all());
+        copied.map_err(StoreError::io("copy snapshot", path))?;
+        Ok(copy)
+    }
+}
+
+/// Repeats an installation that a crash interrupted.
+pub(crate) fn finish_interrupted(engine: &Engine, snapshots: &Snapshots) -> Result<(), StoreError> {
+    let Some(position) = read_meta::<LogPos>(engine, INSTALLING)? else { return Ok(()) };
+    let path = snapshots.path_of(&name_of(Some(position)));
+    tracing::info!(path = %path.display(), "repeating the installation of a snapshot that was interrupted");
+    replace_rows(engine, &read(&path)?)
+}
+
+fn read(path: &Path) -> Result<Content, StoreError> {
+    let mut reader = Reader::open(path)?;
+    let header = reader.header()?;
+    let mut fleet = Fleet::default();
+    while let Some(rows) = reader.rows()? {
+        for row in rows {
+            load_row(&mut fleet, &row.key, &row.value)?;
+        }
+    }
+    Ok(Content { fleet, position: header.position, membership: header.membership.unwrap_or_default() })
+}
+
+fn replace_rows(engine: &Engine, content: &Content) -> Result<(), StoreError> {
+    const DOING: &str = "install a snapshot";
+    let mut batch = WriteBatch::default();
+    batch.put_cf(engine.meta(), INSTALLING, meta::encode(&content.position.unwrap_or_default()));
+    engine.write(DOING, batch)?;
+    engine.sync()?;
+    let mut batch = WriteBatch::default();
+    batch.delete_range_cf(engine.state(), &[][..], STATE_END);
+    let (mut key, mut value) = (Vec::new(), Vec::new());
+    for row in content.fleet.rows() {
+        family::encode(&row, &mut key, &mut value);
+        batch.put_cf(engine.state(), &key, &value);
+        if batch.size_in_bytes() >= BATCH_BYTES {
+            engine.write(DOING, std::mem::take(&mut batch))?;
+        }
+    }
+    if let Some(position) = content.position {
+        batch.put_cf(engine.meta(), APPLIED, meta::encode(&position));
+    }
+    batch.put_cf(engine.meta(), MEMBERSHIP, meta::encode(&content.membership));
+    batch.delete_cf(engine.meta(), INSTALLING);
+    engine.write(DOING, batch)?;
+    engine.sync()
+}

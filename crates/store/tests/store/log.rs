@@ -1,0 +1,212 @@
+//! The log and the vote: what is durable, in which order it is reported, and what a restart refuses.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use crate::support::{append, blank, done, open, register};
+use gantry_store::{LogPos, OpenError, ReadLimit, Store, StoreError, Vote};
+
+const VOTE: Vote = Vote { term: 3, node: 2, committed: true };
+
+fn indexes(store: &Store, range: std::ops::Range<u64>) -> Vec<u64> {
+    store.log.read(range, ReadLimit::NONE).unwrap().iter().map(|entry| entry.pos.index).collect()
+}
+
+fn save_vote(store: &Store, vote: Vote) {
+    let (done, wait) = done();
+    store.log.save_vote(vote, done);
+    wait();
+}
+
+#[test]
+fn entries_and_vote_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    save_vote(&store, VOTE);
+    append(&store, (0..5).map(|index| register(3, index)).collect());
+    store.log.save_committed(Some(LogPos::new(3, 1, 3)));
+    append(&store, vec![blank(3, 5)]);
+    let before = store.log.read(0..9, ReadLimit::NONE).unwrap();
+    drop(store);
+
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.log.vote(), Some(VOTE));
+    assert_eq!(store.log.committed(), Some(LogPos::new(3, 1, 3)));
+    assert_eq!(store.log.last(), Some(LogPos::new(3, 1, 5)));
+    assert!(!store.log.is_in_memory(&(0..1)), "the tail begins empty");
+    assert_eq!(store.log.read(0..9, ReadLimit::NONE).unwrap(), before);
+    append(&store, vec![blank(3, 6)]);
+    assert_eq!(indexes(&store, 3..9), [3, 4, 5, 6], "read from disk and memory without a seam");
+}
+
+/// What a killed process leaves behind: the files as they are, with nothing closed and nothing flushed.
+#[test]
+fn what_was_reported_is_in_the_files() {
+    let (dir, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(dir.path()).unwrap();
+    for index in 0..20 {
+        append(&store, vec![register(3, index)]);
+        save_vote(&store, Vote { term: index, ..VOTE });
+    }
+    let copy = killed.path().join("data");
+    copy_dir(dir.path(), &copy);
+    let left = open(&copy).unwrap();
+    assert_eq!((left.log.last(), left.log.vote()), (store.log.last(), Some(Vote { term: 19, ..VOTE })));
+    assert_eq!(left.log.read(0..99, ReadLimit::NONE).unwrap(), store.log.read(0..99, ReadLimit::NONE).unwrap());
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+#[test]
+fn callbacks_of_a_group_come_newest_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    for index in 0..500 {
+        let order = Arc::clone(&order);
+        store.log.append(vec![blank(1, index)], Box::new(move |_| order.lock().unwrap().push(index)));
+    }
+    // The last handle waits for the writer.
+    drop(store);
+    let order = order.lock().unwrap();
+    assert_eq!(order.len(), 500, "every append is reported");
+    // Descending inside a group; a new group begins above everything reported before.
+    let mut highest = None;
+    for pair in order.windows(2) {
+        highest = highest.max(Some(pair[0]));
+        assert!(pair[1] < pair[0] || Some(pair[1]) > highest, "{} after {}", pair[1], pair[0]);
+    }
+    let groups = 1 + order.windows(2).filter(|pair| pair[1] > pair[0]).count();
+    assert!(groups < 250, "{groups} syncs for 500 appends: they are not grouped");
+}
+
+#[test]
+fn a_cut_log_stays_cut_and_grows_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    append(&store, (0..10).map(|index| blank(1, index)).collect());
+    store.log.truncate_after(Some(LogPos::new(1, 1, 6)));
+    assert_eq!(indexes(&store, 0..99), (0..=6).collect::<Vec<_>>());
+    append(&store, vec![blank(2, 7)]);
+    drop(store);
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.log.last(), Some(LogPos::new(2, 1, 7)));
+    store.log.truncate_after(None);
+    append(&store, vec![blank(3, 0)]);
+    drop(store);
+    assert_eq!(indexes(&open(dir.path()).unwrap(), 0..99), [0]);
+}
+
+#[test]
+fn a_purged_log_keeps_its_rest_and_its_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    append(&store, (0..100).map(|index| register(1, index)).collect());
+    store.log.purge(LogPos::new(1, 1, 59));
+    assert_eq!((store.log.size().0, store.log.purge_point(10, u64::MAX)), (40, 89));
+    append(&store, vec![blank(1, 100)]);
+    drop(store);
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.log.purged(), Some(LogPos::new(1, 1, 59)));
+    assert_eq!(indexes(&store, 0..63), [60, 61, 62]);
+    // A snapshot ahead of the log: everything goes, and the log continues after it.
+    store.log.purge(LogPos::new(2, 1, 300));
+    assert_eq!(store.log.last(), Some(LogPos::new(2, 1, 300)));
+    append(&store, vec![blank(2, 301)]);
+    drop(store);
+    assert_eq!(indexes(&open(dir.path()).unwrap(), 0..999), [301]);
+}
+
+#[test]
+fn a_read_is_limited_but_never_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    append(&store, (0..50).map(|index| register(1, index)).collect());
+    let check = |store: &Store| {
+        assert_eq!(store.log.read(0..50, ReadLimit::new(7, usize::MAX)).unwrap().len(), 7);
+        assert_eq!(store.log.read(0..50, ReadLimit::new(50, 1)).unwrap().len(), 1);
+    };
+    check(&store);
+    drop(store);
+    check(&open(dir.path()).unwrap());
+}
+
+#[test]
+fn a_log_that_lost_its_end_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    append(&store, (0..10).map(|index| blank(1, index)).collect());
+    drop(store);
+    edit_log(dir.path(), |db, cf| db.delete_cf(cf, 9_u64.to_be_bytes()).unwrap());
+    let error = open(dir.path()).unwrap_err();
+    assert!(matches!(&error, OpenError::LogShort { .. }), "{error}");
+    assert!(error.to_string().contains("ends at index 8") && !error.to_string().contains('\n'), "{error}");
+}
+
+#[test]
+fn a_damaged_or_misplaced_entry_is_refused() {
+    let flip = |value: &mut Vec<u8>| value[3] ^= 1;
+    for (name, damage) in [("flipped bit", Some(flip)), ("another entry's record", None)] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path()).unwrap();
+        append(&store, (0..10).map(|index| register(1, index)).collect());
+        drop(store);
+        edit_log(dir.path(), |db, cf| {
+            let mut value = db.get_cf(cf, if damage.is_some() { 4_u64 } else { 5 }.to_be_bytes()).unwrap().unwrap();
+            if let Some(damage) = damage {
+                damage(&mut value);
+            }
+            db.put_cf(cf, 4_u64.to_be_bytes(), value).unwrap();
+        });
+        let error = open(dir.path()).unwrap_err();
+        let unreadable = matches!(&error, OpenError::Unreadable { source: StoreError::Damaged { .. }, .. });
+        assert!(unreadable && error.to_string().contains("log entry 4"), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_missing_entry_in_the_middle_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    append(&store, (0..10).map(|index| blank(1, index)).collect());
+    drop(store);
+    edit_log(dir.path(), |db, cf| db.delete_cf(cf, 4_u64.to_be_bytes()).unwrap());
+    assert!(open(dir.path()).unwrap_err().to_string().contains("log entry 5 is damaged"));
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let _store = open(dir.path()).unwrap();
+    let error = open(dir.path()).unwrap_err();
+    assert!(matches!(&error, OpenError::Locked { .. }), "{error}");
+}
+
+#[test]
+fn an_unusable_directory_is_named_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = open(&file).unwrap_err().to_string();
+    assert!(error.contains(&*file.to_string_lossy()) && !error.contains('\n'), "{error}");
+}
+
+/// Changes the log behind the store's back.
+fn edit_log(dir: &Path, edit: impl FnOnce(&rocksdb::DB, &rocksdb::ColumnFamily)) {
+    let db = rocksdb::DB::open_cf(&rocksdb::Options::default(), dir.join("db"), ["log", "state", "meta"]).unwrap();
+    edit(&db, db.cf_handle("log").unwrap());
+}

@@ -1,0 +1,7 @@
+//! The store as consensus uses it, on a real RocksDB in a temporary directory.
+
+#![allow(clippy::unwrap_used)]
+
+mod log;
+mod state;
+mod support;
