@@ -1,0 +1,37 @@
+//! Consensus: one log that all members agree on, the state that follows from it, and who the members are.
+//!
+//! [`Consensus`] is the whole interface: propose an entry, read a confirmed position, change the members, look. The log and
+//! the state lie in the store; the library that does the agreeing is named nowhere else.
+//!
+//! The only crate that names openraft. Must not be in here: placement rules, anything that looks into an entry, the API
+//! that clients see.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod compaction;
+mod config;
+mod consensus;
+mod convert;
+mod error;
+mod log_store;
+mod machine;
+mod membership;
+mod network;
+mod proposal;
+mod raft_types;
+mod read_index;
+mod role;
+mod status;
+#[cfg(test)]
+mod suite;
+mod wire;
+
+pub use config::{Config, SnapshotRules, Timing};
+pub use consensus::Consensus;
+pub use error::{MembershipError, ProposeError, StartError};
+pub use gantry_store::{
+    Applied, Commands, Compacted, EventRing, LogPos, Member, Membership, OpenError, SharedState, State, StoreError,
+};
+pub use proposal::{ENTRY_BYTES, Proposal};
+pub use role::Role;
+pub use status::{MemberStatus, Standing, Status};

@@ -1,0 +1,8 @@
+//! Three nodes in one process, with real directories and real connections over loopback.
+
+#![allow(clippy::unwrap_used)]
+
+mod failover;
+mod members;
+mod node;
+mod recovery;
