@@ -1,0 +1,129 @@
+//! The calls of `gantry.v1.Placement`; its streams are in `stream` and `resilient`.
+
+use gantry_proto::{
+    WireError,
+    v1::{self, place_result, placement_client::PlacementClient},
+};
+use tokio::time::Instant;
+use tonic::transport::Channel;
+
+use crate::{
+    Client, Error,
+    call::{Next, RESPONSE_BYTES, Repeat, next},
+    request_id::fill,
+};
+
+pub(crate) fn placement(channel: Channel) -> PlacementClient<Channel> {
+    PlacementClient::new(channel).max_decoding_message_size(RESPONSE_BYTES)
+}
+
+impl Client {
+    /// Places machines. An empty `request_id` gets a fresh one.
+    pub async fn place(&self, mut request: v1::PlaceRequest) -> Result<v1::PlaceResponse, Error> {
+        fill(&mut request.request_id);
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.unary(request.clone());
+            async move { placement(attempt.channel).place(request).await }
+        })
+        .await
+    }
+
+    /// Places several requests. Those that fail in a way that is safe to repeat are sent again, by themselves, with the
+    /// same request ids; the failures that are left are in the results, in the order of the requests.
+    pub async fn place_many(&self, mut request: v1::PlaceManyRequest) -> Result<v1::PlaceManyResponse, Error> {
+        request.requests.iter_mut().for_each(|place| fill(&mut place.request_id));
+        let deadline = Instant::now() + self.retry.deadline;
+        let mut answer = self.place_many_once(&request).await?;
+        for round in 1..self.retry.attempts {
+            let failed: Vec<usize> = (0..answer.results.len().min(request.requests.len()))
+                .filter(|index| may_repeat(&answer.results[*index]))
+                .collect();
+            let pause = self.retry.pause(round - 1);
+            if failed.is_empty() || Instant::now() + pause >= deadline {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            let requests = failed.iter().map(|index| request.requests[*index].clone()).collect();
+            // What the first round answered stands, so an error of a later one only ends the repeating.
+            let Ok(again) = self.place_many_once(&v1::PlaceManyRequest { requests }).await else { break };
+            answer.rev = answer.rev.max(again.rev);
+            for (index, mut result) in failed.into_iter().zip(again.results) {
+                carry_doubt(&answer.results[index], &mut result);
+                answer.results[index] = result;
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn place_many_once(&self, request: &v1::PlaceManyRequest) -> Result<v1::PlaceManyResponse, Error> {
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.unary(request.clone());
+            async move { placement(attempt.channel).place_many(request).await }
+        })
+        .await
+    }
+
+    /// Frees what reservations hold. An empty `request_id` gets a fresh one.
+    pub async fn release(&self, mut request: v1::ReleaseRequest) -> Result<v1::ReleaseResponse, Error> {
+        fill(&mut request.request_id);
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.unary(request.clone());
+            async move { placement(attempt.channel).release(request).await }
+        })
+        .await
+    }
+
+    /// Lets a lease run anew. An empty `request_id` gets a fresh one.
+    pub async fn renew(&self, mut request: v1::RenewRequest) -> Result<v1::RenewResponse, Error> {
+        fill(&mut request.request_id);
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.unary(request.clone());
+            async move { placement(attempt.channel).renew(request).await }
+        })
+        .await
+    }
+
+    pub async fn get(&self, request: v1::GetRequest) -> Result<v1::GetResponse, Error> {
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.unary(request.clone());
+            async move { placement(attempt.channel).get(request).await }
+        })
+        .await
+    }
+
+    /// One page of reservations.
+    pub async fn list(&self, request: v1::ListRequest) -> Result<v1::ListResponse, Error> {
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.unary(request.clone());
+            async move { placement(attempt.channel).list(request).await }
+        })
+        .await
+    }
+
+    /// Ranks the hosts for a request without placing anything.
+    pub async fn explain(&self, request: v1::ExplainRequest) -> Result<v1::ExplainResponse, Error> {
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.unary(request.clone());
+            async move { placement(attempt.channel).explain(request).await }
+        })
+        .await
+    }
+}
+
+fn may_repeat(result: &v1::PlaceResult) -> bool {
+    let Some(place_result::Result::Failure(failure)) = &result.result else { return false };
+    let error = WireError::from(failure.clone());
+    next(&error.detail, error.code, Repeat::Always) != Next::GiveUp
+}
+
+/// A failure stays indefinite when an earlier try of the same request was.
+fn carry_doubt(before: &v1::PlaceResult, after: &mut v1::PlaceResult) {
+    let (Some(place_result::Result::Failure(before)), Some(place_result::Result::Failure(after))) =
+        (&before.result, &mut after.result)
+    else {
+        return;
+    };
+    if before.detail.as_ref().is_none_or(|detail| detail.indefinite) {
+        after.detail.get_or_insert_default().indefinite = true;
+    }
+}
