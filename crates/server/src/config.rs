@@ -1,0 +1,155 @@
+//! The config file of a server.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+/// What `gantry server --config FILE` reads. Unknown keys are refused: a typing error must not become a default.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Unique in the cluster for ever; not 0.
+    pub node_id: u64,
+    /// The cluster's name. A data directory of a cluster with another name is refused.
+    #[serde(default = "default_cluster")]
+    pub cluster: String,
+    /// Log, state and snapshots. Made if absent.
+    pub data_dir: PathBuf,
+    /// `host:port` at which clients and other members reach this node's API.
+    pub client_addr: String,
+    /// `host:port` at which other members reach this node's Raft.
+    pub raft_addr: String,
+    /// Where to listen for clients, when that is not `client_addr`.
+    pub client_listen: Option<String>,
+    /// Where to listen for other members, when that is not `raft_addr`.
+    pub raft_listen: Option<String>,
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Bounds of what may wait in this process.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Calls that wait for the decider; more are refused at once.
+    pub waiting_calls: usize,
+    /// Calls of one `PlaceStream` that are not yet answered; more are not read.
+    pub stream_window: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { waiting_calls: 65_536, stream_window: 4_096 }
+    }
+}
+
+fn default_cluster() -> String {
+    "gantry".to_owned()
+}
+
+/// Why a config file cannot be used: one line that names the file and the key.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{path}: cannot be read: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path}:{line}: {why}")]
+    Syntax { path: PathBuf, line: usize, why: String },
+    #[error("{path}: {key} {why}")]
+    Value { path: PathBuf, key: &'static str, why: String },
+}
+
+impl Config {
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let config: Self = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            ConfigError::Syntax { path: path.to_owned(), line, why: error.message().replace('\n', " ") }
+        })?;
+        config.check(path)?;
+        Ok(config)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        let bad = |key, why: String| Err(ConfigError::Value { path: path.to_owned(), key, why });
+        if self.node_id == 0 {
+            return bad("node_id", "is 0: number the members from 1".to_owned());
+        }
+        for (key, addr) in [
+            ("client_addr", Some(&self.client_addr)),
+            ("raft_addr", Some(&self.raft_addr)),
+            ("client_listen", self.client_listen.as_ref()),
+            ("raft_listen", self.raft_listen.as_ref()),
+        ] {
+            if let Some(Err(why)) = addr.map(|addr| resolve(addr)) {
+                return bad(key, why);
+            }
+        }
+        if let Err(refused) = gantry_types::error::name("cluster", &self.cluster) {
+            return bad("cluster", refused.to_string().trim_start_matches("cluster ").to_owned());
+        }
+        if self.client_addr == self.raft_addr {
+            return bad("raft_addr", "is the same as client_addr: they are two listeners".to_owned());
+        }
+        if self.limits.waiting_calls == 0 || self.limits.stream_window == 0 {
+            return bad("limits", "has a 0: nothing could ever be answered".to_owned());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn client_listen(&self) -> &str {
+        self.client_listen.as_deref().unwrap_or(&self.client_addr)
+    }
+
+    pub(crate) fn raft_listen(&self) -> &str {
+        self.raft_listen.as_deref().unwrap_or(&self.raft_addr)
+    }
+}
+
+/// The socket address of a `host:port`.
+pub(crate) fn resolve(addr: &str) -> Result<SocketAddr, String> {
+    let mut found = addr.to_socket_addrs().map_err(|e| format!("is {addr:?}, which is no host:port: {e}"))?;
+    found.next().ok_or_else(|| format!("is {addr:?}, which has no address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let file = std::env::temp_dir().join(format!("gantry-config-{}-{:p}.toml", std::process::id(), text));
+        std::fs::write(&file, text).unwrap();
+        let loaded = Config::load(&file).map_err(|e| e.to_string());
+        std::fs::remove_file(&file).unwrap();
+        loaded
+    }
+
+    const GOOD: &str =
+        "node_id = 1\ndata_dir = \"d\"\nclient_addr = \"127.0.0.1:7400\"\nraft_addr = \"127.0.0.1:7401\"\n";
+
+    #[test]
+    fn a_config_with_an_unknown_key_is_refused_with_one_line_that_names_it() {
+        assert!(load(GOOD).is_ok());
+        let error = load(&format!("{GOOD}clinet_listen = \"x\"\n")).unwrap_err();
+        assert!(error.contains(":5: unknown field `clinet_listen`"), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        let error = load(&format!("{GOOD}[limits]\nwaiting = 3\n")).unwrap_err();
+        assert!(error.contains("unknown field `waiting`") && error.lines().count() == 1, "{error}");
+    }
+
+    #[test]
+    fn a_config_with_a_bad_value_is_refused_by_its_key() {
+        for (from, to, key) in [
+            ("node_id = 1", "node_id = 0", "node_id"),
+            ("node_id = 1", "node_id = \"one\"", "invalid type"),
+            ("127.0.0.1:7400", "127.0.0.1", "client_addr"),
+            ("127.0.0.1:7401", "127.0.0.1:7400", "raft_addr"),
+        ] {
+            let error = load(&GOOD.replace(from, to)).unwrap_err();
+            assert!(error.contains(key) && error.lines().count() == 1, "{error}");
+        }
+    }
+}

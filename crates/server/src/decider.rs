@@ -1,0 +1,306 @@
+//! The leader's one task: it plans calls over the applied state and the plans in flight, proposes many as one log entry
+//! while earlier ones are being synced, and answers when they are applied.
+//!
+//! Batching is natural: whatever waited while the allowed proposals were in flight is the next batch. There are no timers.
+
+mod batch;
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futures::{StreamExt, stream::FuturesOrdered};
+use gantry_consensus::{Applied, Consensus, Member, Proposal, ProposeError, Role, SharedState};
+use gantry_fleet::Fleet;
+use gantry_machine::{Command, CreateVolume, Expire, Reserve};
+use gantry_placement::Planner;
+use gantry_types::{Refused, Stamp};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::Instant,
+};
+
+pub(crate) use self::batch::Context;
+use self::batch::{Batch, Waiting};
+use crate::{
+    answer,
+    call::{Call, CallError, Reply, What},
+    refusal,
+};
+
+/// Proposals whose outcome is not known yet. More would only make batches smaller.
+const PROPOSALS_IN_FLIGHT: usize = 4;
+/// Calls taken into the decider's own queue at once.
+const CALLS_TAKEN: usize = 1_024;
+/// Commands of one log entry.
+const COMMANDS_PER_ENTRY: usize = 512;
+/// Encoded bytes of one log entry above which no further command is added.
+const ENTRY_BYTES: usize = 256 << 10;
+/// How often a call is planned before its caller is told that it is contended.
+const ATTEMPTS: u32 = 16;
+/// How often the decider looks for leases that ran out, and for callers that gave up.
+const TICK: Duration = Duration::from_millis(200);
+
+pub(crate) struct Decider {
+    consensus: Consensus,
+    state: SharedState,
+    role: watch::Receiver<Role>,
+    calls: mpsc::Receiver<Call>,
+    queue: VecDeque<Call>,
+    planner: Planner,
+    /// Proposed and not yet answered, oldest first; runs parallel to `in_flight`.
+    proposed: VecDeque<Batch>,
+    in_flight: FuturesOrdered<Proposal>,
+    /// Refusals that wait for the check that makes them honest.
+    suspects: Vec<Call>,
+    checking: Option<JoinHandle<Vec<Call>>>,
+    /// Tells this run's entries from those of any other.
+    proposer: u64,
+    proposals: u64,
+    leading_since: Option<u64>,
+}
+
+impl Decider {
+    pub(crate) fn new(consensus: Consensus, calls: mpsc::Receiver<Call>, proposer: u64) -> Self {
+        Self {
+            state: consensus.state(),
+            role: consensus.role(),
+            consensus,
+            calls,
+            queue: VecDeque::new(),
+            planner: Planner::default(),
+            proposed: VecDeque::new(),
+            in_flight: FuturesOrdered::new(),
+            suspects: Vec::new(),
+            checking: None,
+            proposer,
+            proposals: 0,
+            leading_since: None,
+        }
+    }
+
+    /// Runs until every sender of calls is gone.
+    pub(crate) async fn run(mut self) {
+        let mut taken = Vec::with_capacity(CALLS_TAKEN);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let room = self.queue.len() + self.suspects.len() < CALLS_TAKEN;
+            tokio::select! {
+                biased;
+                Some(outcome) = self.in_flight.next(), if !self.in_flight.is_empty() => self.finish(outcome),
+                calls = self.calls.recv_many(&mut taken, CALLS_TAKEN), if room => {
+                    if calls == 0 {
+                        return;
+                    }
+                    self.queue.extend(taken.drain(..));
+                }
+                replan = joined(&mut self.checking), if self.checking.is_some() => {
+                    self.checking = None;
+                    self.queue.extend(replan);
+                }
+                changed = self.role.changed() => if changed.is_err() { return },
+                _ = tick.tick() => self.tick(),
+            }
+            self.advance();
+        }
+    }
+
+    /// Does whatever can be done without waiting.
+    fn advance(&mut self) {
+        let (leading, leader) = {
+            let role = self.role.borrow();
+            (role.is_leader.then_some(role.term), role.leader.clone())
+        };
+        if leading != self.leading_since {
+            self.leading_since = leading;
+            self.give_up_proposals();
+            self.planner.reset();
+        }
+        if leading.is_none() {
+            self.refuse_all(leader.as_ref());
+            return;
+        }
+        while !self.queue.is_empty() && self.in_flight.len() < PROPOSALS_IN_FLIGHT {
+            let batch = self.plan_batch();
+            self.propose(batch);
+        }
+        self.check_refusals();
+    }
+
+    /// What was proposed in another term may be committed or not, and nobody tells this node soon.
+    fn give_up_proposals(&mut self) {
+        self.in_flight = FuturesOrdered::new();
+        for waiting in self.proposed.drain(..).flat_map(|batch| batch.waiting) {
+            waiting.reply.send(Err(CallError::Unknown("leadership changed before it was committed".to_owned())));
+        }
+    }
+
+    fn refuse_all(&mut self, leader: Option<&Member>) {
+        for call in self.queue.drain(..).chain(self.suspects.drain(..)) {
+            call.reply.send(Err(CallError::NotLeader(leader.cloned())));
+        }
+    }
+
+    /// Plans from the queue until an entry is full or the queue is empty.
+    fn plan_batch(&mut self) -> Batch {
+        let state = self.state.clone();
+        let state = state.read();
+        for batch in &mut self.proposed {
+            if batch.is_applied(self.proposer, state.last_proposal) {
+                batch.settle(&mut self.planner);
+            }
+        }
+        self.planner.catch_up(&state.fleet);
+        let mut batch = Batch::default();
+        let now = Instant::now();
+        while batch.commands.len() < COMMANDS_PER_ENTRY && batch.bytes < ENTRY_BYTES {
+            let Some(call) = self.queue.pop_front() else { break };
+            if call.deadline.is_some_and(|deadline| deadline <= now) {
+                call.reply.send(Err(CallError::Deadline));
+            } else {
+                self.plan_call(&state.fleet, &mut batch, call);
+            }
+        }
+        batch
+    }
+
+    fn plan_call(&mut self, fleet: &Fleet, batch: &mut Batch, call: Call) {
+        let Call { what, deadline, attempts, reply } = call;
+        match what {
+            What::Command(command) => {
+                batch.push(command, Waiting { reply, deadline, attempts, context: Context::Plain })
+            }
+            What::Place { request, fingerprint } => {
+                if let Some(outcome) = Reserve::recalled(fleet, &request, fingerprint) {
+                    return reply.send(answer::to(fleet, outcome, Context::Plain));
+                }
+                match self.planner.plan(fleet, &request) {
+                    Ok(planned) => {
+                        let (command, context) = batch::reservation(request, fingerprint, planned);
+                        batch.push(command, Waiting { reply, deadline, attempts, context });
+                    }
+                    Err(refused) => {
+                        let what = What::Place { request, fingerprint };
+                        self.refused(Call { what, deadline, attempts, reply }, refused);
+                    }
+                }
+            }
+            What::CreateVolume { request, fingerprint } => {
+                if let Some(outcome) = CreateVolume::recalled(fleet, &request, fingerprint) {
+                    return reply.send(answer::to(fleet, outcome, Context::Plain));
+                }
+                match self.planner.plan_volume(fleet, &request) {
+                    Ok(host) => {
+                        let command = Command::from(CreateVolume { request, fingerprint, host });
+                        batch.push(command, Waiting { reply, deadline, attempts, context: Context::Plain });
+                    }
+                    Err(refused) => {
+                        let what = What::CreateVolume { request, fingerprint };
+                        self.refused(Call { what, deadline, attempts, reply }, refused);
+                    }
+                }
+            }
+        }
+    }
+
+    /// "No capacity" counts plans in flight, so it is only a suspicion until [`refusal::check`] has looked.
+    fn refused(&mut self, call: Call, refused: Refused) {
+        match refused {
+            // Not a "no": other calls hold the room, and none of them is applied yet.
+            Refused::NoCapacity { .. } if call.attempts >= ATTEMPTS => call.reply.send(Err(CallError::Overloaded)),
+            Refused::NoCapacity { .. } => self.suspects.push(call),
+            refused => call.reply.send(Err(refused.into())),
+        }
+    }
+
+    /// One check at a time; what is refused meanwhile shares the next.
+    fn check_refusals(&mut self) {
+        if self.checking.is_none() && !self.suspects.is_empty() {
+            let suspects = std::mem::take(&mut self.suspects);
+            self.checking = Some(tokio::spawn(refusal::check(self.consensus.clone(), suspects)));
+        }
+    }
+
+    fn propose(&mut self, mut batch: Batch) {
+        if batch.commands.is_empty() {
+            return;
+        }
+        self.proposals += 1;
+        batch.number = self.proposals;
+        let entry = batch.seal(now(), self.proposer);
+        self.in_flight.push_back(self.consensus.propose(entry));
+        self.proposed.push_back(batch);
+    }
+
+    /// Answers the calls of the oldest proposal.
+    fn finish(&mut self, outcome: Result<Applied, ProposeError>) {
+        let Some(mut batch) = self.proposed.pop_front() else { return };
+        let state = self.state.clone();
+        let state = state.read();
+        batch.settle(&mut self.planner);
+        match outcome {
+            Ok(applied) => {
+                let results = batch.entry.commands.iter().zip(batch.waiting).zip(applied.outcomes);
+                for ((command, waiting), outcome) in results {
+                    self.answer(&state.fleet, command, waiting, outcome);
+                }
+            }
+            Err(error) => batch.waiting.into_iter().for_each(|waiting| waiting.reply.send(Err(call_error(&error)))),
+        }
+    }
+
+    fn answer(&mut self, fleet: &Fleet, command: &Command, waiting: Waiting, outcome: gantry_machine::Outcome) {
+        match outcome {
+            Err(Refused::Lost { .. }) if waiting.attempts < ATTEMPTS => {
+                if let Some(call) = waiting.again(command) {
+                    self.queue.push_front(call);
+                }
+            }
+            outcome => waiting.reply.send(answer::to(fleet, outcome, waiting.context)),
+        }
+    }
+
+    fn tick(&mut self) {
+        // While proposals are stuck nothing is planned: callers still hear when their time is over, and expiry can wait.
+        let now_instant = Instant::now();
+        let is_late = |call: &Call| call.deadline.is_some_and(|deadline| deadline <= now_instant);
+        for _ in 0..self.queue.len() {
+            match self.queue.pop_front() {
+                Some(call) if is_late(&call) => call.reply.send(Err(CallError::Deadline)),
+                Some(call) => self.queue.push_back(call),
+                None => break,
+            }
+        }
+        let stuck = self.in_flight.len() == PROPOSALS_IN_FLIGHT;
+        if self.leading_since.is_some() && !stuck && self.state.read().fleet.expiry_due(now()) {
+            let what = What::Command(Command::from(Expire {}));
+            self.queue.push_back(Call { what, deadline: None, attempts: 0, reply: Reply::Nobody });
+        }
+    }
+}
+
+/// The calls to plan again. A check that died answers nobody: its callers see their reply dropped, which is indefinite.
+async fn joined(checking: &mut Option<JoinHandle<Vec<Call>>>) -> Vec<Call> {
+    match checking {
+        Some(handle) => handle.await.unwrap_or_default(),
+        None => std::future::pending().await,
+    }
+}
+
+fn call_error(error: &ProposeError) -> CallError {
+    match error {
+        ProposeError::NotLeader { leader } => CallError::NotLeader(leader.clone()),
+        ProposeError::TooLarge { bytes, limit } => CallError::TooLarge { bytes: *bytes as u64, limit: *limit as u64 },
+        ProposeError::Busy => CallError::Overloaded,
+        ProposeError::Stopped { .. } => CallError::Stopped,
+        ProposeError::Unknown { why } => CallError::Unknown(why.clone()),
+    }
+}
+
+/// The wall clock that is stamped into entries. State only ever moves it forward.
+fn now() -> Stamp {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Stamp)
+}

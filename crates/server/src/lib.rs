@@ -1,0 +1,25 @@
+//! The service: gRPC in front, the leader's decider in the middle, consensus below.
+//!
+//! - [`Config`]: the config file
+//! - [`run`]: one member of a cluster
+//! - [`dev`]: one node with a simulated fleet, for trying the API
+//! - `decider`: the leader's one task that plans, proposes and answers
+//! - `forward`: passes calls on to the leader
+//! - `service`: one gRPC service a file
+//!
+//! Must not be in here: RocksDB, openraft, placement rules.
+
+mod agents;
+mod answer;
+mod call;
+mod config;
+mod decider;
+pub mod dev;
+mod forward;
+mod node;
+mod refusal;
+mod run;
+mod service;
+
+pub use config::{Config, ConfigError};
+pub use run::run;

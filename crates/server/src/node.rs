@@ -1,0 +1,129 @@
+//! One running member: what every service holds a handle of.
+
+use std::sync::Arc;
+
+use gantry_consensus::{Consensus, Member, ProposeError, SharedState};
+use gantry_fleet::Fleet;
+use gantry_machine::{Command, fingerprint};
+use gantry_proto::header;
+use gantry_types::{PlaceRequest, Rev, VolumeRequest};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tonic::metadata::MetadataMap;
+
+use crate::{
+    agents::Agents,
+    call::{Answer, Call, CallError, Reply, What},
+    config::Limits,
+};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Node(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    consensus: Consensus,
+    member: Member,
+    calls: mpsc::Sender<Call>,
+    agents: Agents,
+    limits: Limits,
+}
+
+impl Node {
+    pub(crate) fn new(consensus: Consensus, member: Member, calls: mpsc::Sender<Call>, limits: Limits) -> Self {
+        Self(Arc::new(Inner { consensus, member, calls, agents: Agents::default(), limits }))
+    }
+
+    pub(crate) fn consensus(&self) -> &Consensus {
+        &self.0.consensus
+    }
+
+    /// This node, as other members know it.
+    pub(crate) fn member(&self) -> &Member {
+        &self.0.member
+    }
+
+    pub(crate) fn agents(&self) -> &Agents {
+        &self.0.agents
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.0.limits
+    }
+
+    pub(crate) fn state(&self) -> SharedState {
+        self.0.consensus.state()
+    }
+
+    /// Hands a call to the decider. Where its queue is full the call is refused at once.
+    pub(crate) fn submit(&self, what: What, deadline: Option<Instant>, reply: Reply) {
+        let call = Call { what, deadline, attempts: 0, reply };
+        match self.0.calls.try_send(call) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(call)) => {
+                call.reply.send(Err(CallError::Overloaded));
+            }
+            Err(mpsc::error::TrySendError::Closed(call)) => call.reply.send(Err(CallError::Stopped)),
+        }
+    }
+
+    /// Hands a call to the decider and waits for the answer.
+    pub(crate) async fn decide(&self, what: What, deadline: Option<Instant>) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        self.submit(what, deadline, Reply::One(reply));
+        answer.await.unwrap_or_else(|_| Err(CallError::Unknown("the node stopped while deciding".to_owned())))
+    }
+
+    pub(crate) async fn command(&self, command: impl Into<Command>, deadline: Option<Instant>) -> Answer {
+        self.decide(What::Command(command.into()), deadline).await
+    }
+
+    /// Reads the state. Unless the caller asked for a local read, it is as of a moment after the call began: this node
+    /// still led then, and everything committed before is in it.
+    pub(crate) async fn read<R>(
+        &self,
+        metadata: &MetadataMap,
+        look: impl FnOnce(&Fleet, Rev) -> R,
+    ) -> Result<tonic::Response<R>, tonic::Status> {
+        let local = is_local_read(metadata);
+        if !local {
+            self.0.consensus.read_index().await.map_err(not_read)?;
+        }
+        let state = self.state();
+        let looked = {
+            let state = state.read();
+            look(&state.fleet, state.rev())
+        };
+        let mut response = tonic::Response::new(looked);
+        if local {
+            response.metadata_mut().insert(header::STALE, tonic::metadata::MetadataValue::from_static("true"));
+        }
+        Ok(response)
+    }
+}
+
+pub(crate) fn is_local_read(metadata: &MetadataMap) -> bool {
+    metadata.get(header::READ).is_some_and(|value| value == header::READ_LOCAL)
+}
+
+/// A read that could not be confirmed changed nothing.
+fn not_read(error: ProposeError) -> CallError {
+    match error {
+        ProposeError::NotLeader { leader } => CallError::NotLeader(leader),
+        ProposeError::Stopped { .. } => CallError::Stopped,
+        ProposeError::Busy => CallError::Overloaded,
+        _ => CallError::NotLeader(None),
+    }
+}
+
+impl What {
+    pub(crate) fn place(request: PlaceRequest) -> Self {
+        Self::Place { fingerprint: fingerprint(&request), request }
+    }
+
+    pub(crate) fn create_volume(request: VolumeRequest) -> Self {
+        Self::CreateVolume { fingerprint: fingerprint(&request), request }
+    }
+}

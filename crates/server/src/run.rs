@@ -1,0 +1,198 @@
+//! One member of a cluster, from its start to its end.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use gantry_consensus::{Consensus, Member, Standing, Status};
+use gantry_proto::{
+    FILE_DESCRIPTOR_SET,
+    v1::{
+        cluster_server::ClusterServer, fleet_server::FleetServer, placement_server::PlacementServer,
+        volumes_server::VolumesServer, watch_server::WatchServer,
+    },
+};
+use gantry_types::limits;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{service::Routes, transport::Server};
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use crate::{
+    Config, agents,
+    config::{Limits, resolve},
+    decider::Decider,
+    forward::ForwardLayer,
+    node::Node,
+    service::{
+        cluster::ClusterService, fleet::FleetService, placement::PlacementService, volumes::VolumesService,
+        watch::WatchService,
+    },
+};
+
+/// HTTP/2 windows: a stream of placements must not wait for window updates.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// Streams of one connection: a proxy in front of a whole fleet's agents has them all on one.
+const STREAMS_PER_CONNECTION: u32 = 32_768;
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// How long a leader that stops tries to hand over.
+const HANDOVER: Duration = Duration::from_secs(1);
+/// How long calls may go on after the shutdown began. Streams that nobody ends are cut then.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Runs a server until `shutdown` resolves or it cannot go on.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let raft_listener = listen("raft_listen", config.raft_listen()).await?;
+    let client_listener = listen("client_listen", config.client_listen()).await?;
+    let consensus_config = consensus_config(&config);
+    let member = consensus_config.member();
+    let consensus = Consensus::start(consensus_config).await?;
+    tracing::info!(node = config.node_id, client = config.client_addr, raft = config.raft_addr, "started");
+    serve(consensus, member, config.limits, raft_listener, client_listener, shutdown).await
+}
+
+fn consensus_config(config: &Config) -> gantry_consensus::Config {
+    let (raft_addr, client_addr) = (config.raft_addr.clone(), config.client_addr.clone());
+    let defaults = gantry_consensus::Config::new(config.node_id, raft_addr, client_addr, config.data_dir.clone());
+    gantry_consensus::Config { cluster: config.cluster.clone(), ..defaults }
+}
+
+pub(crate) async fn listen(key: &str, addr: &str) -> anyhow::Result<TcpListener> {
+    let resolved = resolve(addr).map_err(|why| anyhow::anyhow!("{key} {why}"))?;
+    let hint = "is another server running there?";
+    TcpListener::bind(resolved).await.with_context(|| format!("{key}: cannot listen on {addr}: {hint}"))
+}
+
+/// Serves on listeners that are bound already.
+pub(crate) async fn serve(
+    consensus: Consensus,
+    member: Member,
+    limits: Limits,
+    raft_listener: TcpListener,
+    client_listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let (calls, waiting) = mpsc::channel(limits.waiting_calls);
+    let node = Node::new(consensus.clone(), member, calls, limits);
+    let (stop, stopped) = watch::channel(false);
+    let decider = Decider::new(consensus.clone(), waiting, run_number());
+    tokio::spawn(decider.run());
+    tokio::spawn(agents::dispatch(consensus.clone(), node.agents().clone()));
+    let (health, health_service) = tonic_health::server::health_reporter();
+    tokio::spawn(report_health(consensus.clone(), health));
+    let raft = tokio::spawn(serve_peers(consensus.clone(), raft_listener, until(stopped.clone())));
+    let routes = routes(&node)?.add_service(health_service);
+    let api = server(&consensus, routes, client_listener, until(stopped));
+    tokio::pin!(api);
+    let result = tokio::select! {
+        result = &mut api => result,
+        why = consensus.stopped() => Err(anyhow::anyhow!("consensus stopped: {why}")),
+        () = shutdown => {
+            tracing::info!("shutting down");
+            hand_over(&consensus).await;
+            Ok(())
+        }
+    };
+    let _ = stop.send(true);
+    node.agents().close_all(&gantry_proto::WireError::stopped());
+    if result.is_ok() {
+        drop(tokio::time::timeout(GRACE, api).await);
+    }
+    consensus.shutdown().await;
+    raft.abort();
+    result
+}
+
+/// A leader that is about to stop lets another voter lead, so that nobody waits for an election.
+async fn hand_over(consensus: &Consensus) {
+    let status = consensus.status();
+    if status.standing != Standing::Leader {
+        return;
+    }
+    let Some(to) = furthest_voter(&status) else { return };
+    match tokio::time::timeout(HANDOVER, consensus.transfer_leader(to)).await {
+        Ok(Ok(())) => tracing::info!(to, "handed leadership over"),
+        Ok(Err(error)) => tracing::warn!(to, %error, "leadership was not handed over"),
+        Err(_) => tracing::warn!(to, "leadership was not handed over in time"),
+    }
+}
+
+/// The other voter that has the least to catch up.
+pub(crate) fn furthest_voter(status: &Status) -> Option<u64> {
+    let others = status.members.iter().filter(|m| m.is_voter && m.member.id != status.node_id);
+    let furthest = others.max_by_key(|m| (m.matched.map_or(0, |matched| matched.index), m.member.id));
+    furthest.map(|m| m.member.id)
+}
+
+async fn serve_peers(consensus: Consensus, listener: TcpListener, stopped: impl Future<Output = ()>) {
+    if let Err(error) = consensus.serve(listener, stopped).await {
+        tracing::error!(%error, "the peers' listener failed");
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    drop(stopped.wait_for(|stopped| *stopped).await);
+}
+
+fn routes(node: &Node) -> anyhow::Result<Routes> {
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .context("the compiled protos cannot be reflected")?;
+    let most = limits::MESSAGE_BYTES;
+    Ok(Routes::new(PlacementServer::new(PlacementService(node.clone())).max_decoding_message_size(most))
+        .add_service(VolumesServer::new(VolumesService(node.clone())).max_decoding_message_size(most))
+        .add_service(FleetServer::new(FleetService(node.clone())).max_decoding_message_size(most))
+        .add_service(ClusterServer::new(ClusterService(node.clone())).max_decoding_message_size(most))
+        .add_service(WatchServer::new(WatchService(node.clone())).max_decoding_message_size(most))
+        .add_service(reflection))
+}
+
+async fn server(
+    consensus: &Consensus,
+    routes: Routes,
+    listener: TcpListener,
+    stopped: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let incoming = TcpListenerStream::new(listener);
+    let incoming = tokio_stream::StreamExt::map(incoming, |connection| {
+        connection.inspect(|stream| drop(stream.set_nodelay(true)))
+    });
+    Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .layer(ForwardLayer::new(consensus.clone()))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, stopped)
+        .await
+        .context("the API server stopped")
+}
+
+/// Serving while there is a leader to serve through.
+async fn report_health(consensus: Consensus, health: HealthReporter) {
+    let mut role = consensus.role();
+    loop {
+        let led = role.borrow_and_update().leader.is_some();
+        let status = if led { ServingStatus::Serving } else { ServingStatus::NotServing };
+        health.set_service_status("", status).await;
+        for service in ["Placement", "Volumes", "Fleet", "Cluster", "Watch"] {
+            health.set_service_status(format!("gantry.v1.{service}"), status).await;
+        }
+        if role.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells this run's log entries from those of every other run. Nothing but their own proposer ever looks at it.
+fn run_number() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}

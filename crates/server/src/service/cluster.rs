@@ -1,0 +1,197 @@
+//! The members of the Raft cluster.
+
+use std::time::Duration;
+
+use gantry_consensus::{Member, MembershipError, Standing, Status as ConsensusStatus};
+use gantry_fleet::FEATURE_LEVEL_MAX;
+use gantry_machine::SetFeatureLevel;
+use gantry_proto::{
+    WireError, reason,
+    v1::{self, cluster_client::ClusterClient, cluster_server::Cluster},
+};
+use gantry_types::Certainty;
+use tonic::{Code, Request, Response, Status, transport::Endpoint};
+
+use super::{deadline, invalid};
+use crate::{answer, node::Node, run::furthest_voter};
+
+/// How long a joining node tries to reach its seed.
+const SEED_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Debug)]
+pub(crate) struct ClusterService(pub Node);
+
+#[tonic::async_trait]
+impl Cluster for ClusterService {
+    async fn init(&self, request: Request<v1::InitRequest>) -> Result<Response<v1::InitResponse>, Status> {
+        let message = request.into_inner();
+        message.check().map_err(invalid)?;
+        let members = message.members.into_iter().map(member).collect();
+        self.0.consensus().init(members).await.map_err(not_changed)?;
+        let cluster_id = cluster_id(self.0.consensus().status().cluster_id);
+        Ok(Response::new(v1::InitResponse { cluster_id }))
+    }
+
+    async fn join(&self, request: Request<v1::JoinRequest>) -> Result<Response<v1::JoinResponse>, Status> {
+        let message = request.into_inner();
+        message.check().map_err(invalid)?;
+        let unreachable = |error: tonic::transport::Error| {
+            let why = format!("the seed {} cannot be reached: {error}: is it running?", message.seed);
+            Status::from(WireError::new(Code::Unavailable, reason::UNREACHABLE, Certainty::Definite, why))
+        };
+        let endpoint = Endpoint::from_shared(format!("http://{}", message.seed)).map_err(unreachable)?;
+        let channel = endpoint.connect_timeout(SEED_CONNECT_TIMEOUT).connect().await.map_err(unreachable)?;
+        let mut seed = ClusterClient::new(channel);
+        let this = self.0.member().clone();
+        let learner = v1::Member {
+            id: this.id,
+            raft_addr: this.raft_addr,
+            client_addr: this.client_addr,
+            ..v1::Member::default()
+        };
+        seed.add_learner(v1::AddLearnerRequest { member: Some(learner) }).await?;
+        let promoted = seed.promote(v1::PromoteRequest { id: this.id }).await?;
+        Ok(Response::new(v1::JoinResponse { rev: promoted.into_inner().rev }))
+    }
+
+    async fn add_learner(
+        &self,
+        request: Request<v1::AddLearnerRequest>,
+    ) -> Result<Response<v1::MembershipResponse>, Status> {
+        let learner = request.into_inner().into_member().map_err(invalid)?;
+        self.0.consensus().add_learner(member(learner)).await.map_err(not_changed)?;
+        Ok(self.membership())
+    }
+
+    async fn promote(&self, request: Request<v1::PromoteRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
+        let message = request.into_inner();
+        message.check().map_err(invalid)?;
+        self.0.consensus().promote(message.id).await.map_err(not_changed)?;
+        Ok(self.membership())
+    }
+
+    async fn remove(&self, request: Request<v1::RemoveRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
+        let message = request.into_inner();
+        message.check().map_err(invalid)?;
+        self.0.consensus().remove(message.id).await.map_err(not_changed)?;
+        Ok(self.membership())
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<v1::TransferLeaderRequest>,
+    ) -> Result<Response<v1::TransferLeaderResponse>, Status> {
+        let to = match request.into_inner().to {
+            0 => furthest_voter(&self.0.consensus().status()).ok_or_else(no_other_voter)?,
+            to => to,
+        };
+        self.0.consensus().transfer_leader(to).await.map_err(not_changed)?;
+        Ok(Response::new(v1::TransferLeaderResponse { leader: to }))
+    }
+
+    async fn status(&self, request: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
+        let message = request.into_inner();
+        Ok(Response::new(status(&self.0, self.0.consensus().status(), message.state_hash)))
+    }
+
+    async fn set_feature_level(
+        &self,
+        request: Request<v1::SetFeatureLevelRequest>,
+    ) -> Result<Response<v1::SetFeatureLevelResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let command = SetFeatureLevel { level: request.into_inner().level };
+        let rev = answer::rev(self.0.command(command, deadline).await)?;
+        Ok(Response::new(v1::SetFeatureLevelResponse { rev }))
+    }
+}
+
+impl ClusterService {
+    fn membership(&self) -> Response<v1::MembershipResponse> {
+        let members = members(&self.0.consensus().status());
+        let rev = self.0.state().read().rev();
+        Response::new(v1::MembershipResponse { rev, members })
+    }
+}
+
+fn member(message: v1::Member) -> Member {
+    Member { id: message.id, raft_addr: message.raft_addr, client_addr: message.client_addr }
+}
+
+fn members(status: &ConsensusStatus) -> Vec<v1::Member> {
+    let members = status.members.iter();
+    members
+        .map(|m| v1::Member {
+            id: m.member.id,
+            raft_addr: m.member.raft_addr.clone(),
+            client_addr: m.member.client_addr.clone(),
+            voter: m.is_voter,
+            matched_index: m.matched.map_or(0, |matched| matched.index),
+        })
+        .collect()
+}
+
+fn status(node: &Node, status: ConsensusStatus, with_hash: bool) -> v1::StatusResponse {
+    let state = node.state();
+    let state = state.read();
+    let fleet = &state.fleet;
+    let members = members(&status);
+    let leader_addr = members.iter().find(|m| Some(m.id) == status.leader).map(|m| m.client_addr.clone());
+    let leader_addr = leader_addr.unwrap_or_default();
+    v1::StatusResponse {
+        node_id: status.node_id,
+        cluster_id: cluster_id(status.cluster_id),
+        role: role(&status).to_owned(),
+        term: status.term,
+        leader_id: status.leader.unwrap_or_default(),
+        leader_addr,
+        last_log: status.last_log.unwrap_or_default(),
+        committed: status.committed.map_or(0, |committed| committed.index),
+        // The position that the hash and the counts belong to: read under the same lock.
+        applied: state.rev(),
+        snapshot: status.snapshot.map_or(0, |snapshot| snapshot.index),
+        members,
+        state_hash: if with_hash { format!("{:032x}", state.state_hash()) } else { String::new() },
+        feature_level: fleet.feature_level(),
+        feature_level_max: FEATURE_LEVEL_MAX,
+        hosts: fleet.host_count() as u64,
+        reservations: fleet.reservation_count() as u64,
+        volumes: fleet.volume_count() as u64,
+        images: fleet.image_count() as u64,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+fn cluster_id(id: u64) -> String {
+    if id == 0 { String::new() } else { format!("{id:016x}") }
+}
+
+fn role(status: &ConsensusStatus) -> &'static str {
+    match status.standing {
+        _ if status.members.is_empty() => "new",
+        Standing::Learner => "learner",
+        Standing::Follower => "follower",
+        Standing::Candidate => "candidate",
+        Standing::Leader => "leader",
+        Standing::Stopped => "stopped",
+    }
+}
+
+fn no_other_voter() -> Status {
+    not_changed(MembershipError::Refused { why: "there is no other voter to hand leadership to".to_owned() })
+}
+
+fn not_changed(error: MembershipError) -> Status {
+    let message = error.to_string();
+    let error = match error {
+        MembershipError::NotLeader { leader } => WireError::not_leader(leader.as_ref().map(|l| l.client_addr.as_str())),
+        MembershipError::Unknown { .. } => WireError::outcome_unknown(message),
+        MembershipError::Stopped { .. } => WireError::stopped(),
+        MembershipError::AlreadyFormed
+        | MembershipError::Refused { .. }
+        | MembershipError::Behind { .. }
+        | MembershipError::InProgress => {
+            WireError::new(Code::FailedPrecondition, reason::MEMBERSHIP, Certainty::Definite, message)
+        }
+    };
+    error.into()
+}

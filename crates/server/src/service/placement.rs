@@ -1,0 +1,205 @@
+//! Where machines go.
+
+use futures::future::join_all;
+use gantry_fleet::Fleet;
+use gantry_machine::{Effect, Release, Renew, fingerprint};
+use gantry_placement::{Ask, InFlight, Room, choose_devices, rank, refusals};
+use gantry_proto::{
+    WireError, convert,
+    v1::{self, get_request::Key, placement_server::Placement},
+};
+use gantry_types::{PlaceRequest, Refused, Reservation};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{deadline, invalid, place_stream, read};
+use crate::{
+    answer,
+    call::{Answer, Answered, What},
+    node::Node,
+};
+
+#[derive(Clone, Debug)]
+pub(crate) struct PlacementService(pub Node);
+
+#[tonic::async_trait]
+impl Placement for PlacementService {
+    type PlaceStreamStream = place_stream::Answers;
+
+    async fn place(&self, request: Request<v1::PlaceRequest>) -> Result<Response<v1::PlaceResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let request: PlaceRequest = read(request.into_inner())?;
+        let answer = self.0.decide(What::place(request), deadline).await;
+        Ok(Response::new(placed(answer)?))
+    }
+
+    async fn place_many(
+        &self,
+        request: Request<v1::PlaceManyRequest>,
+    ) -> Result<Response<v1::PlaceManyResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let message = request.into_inner();
+        message.check().map_err(invalid)?;
+        let answers = join_all(message.requests.into_iter().map(|request| async move {
+            let request = PlaceRequest::try_from(request).map_err(WireError::from)?;
+            placed(self.0.decide(What::place(request), deadline).await)
+        }));
+        let results: Vec<v1::PlaceResult> = answers.await.into_iter().map(result).collect();
+        let rev = results.iter().map(rev_of).max().unwrap_or_default();
+        Ok(Response::new(v1::PlaceManyResponse { rev, results }))
+    }
+
+    async fn place_stream(
+        &self,
+        request: Request<Streaming<v1::PlaceStreamRequest>>,
+    ) -> Result<Response<place_stream::Answers>, Status> {
+        Ok(Response::new(place_stream::serve(self.0.clone(), request.into_inner())))
+    }
+
+    async fn release(&self, request: Request<v1::ReleaseRequest>) -> Result<Response<v1::ReleaseResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let command = release(request.into_inner()).map_err(invalid)?;
+        let rev = answer::rev(self.0.command(command, deadline).await)?;
+        Ok(Response::new(v1::ReleaseResponse { rev }))
+    }
+
+    async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::RenewResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let message = request.into_inner();
+        message.check().map_err(invalid)?;
+        let mut renew = Renew {
+            request_id: message.request_id,
+            fingerprint: 0,
+            reservation: message.reservation_id,
+            lease_ms: message.lease_ms,
+        };
+        renew.fingerprint = fingerprint(&renew);
+        match self.0.command(renew, deadline).await? {
+            Answered::Did(Effect::Renewed { rev, until }) => {
+                Ok(Response::new(v1::RenewResponse { rev, expires_at_ms: until }))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn get(&self, request: Request<v1::GetRequest>) -> Result<Response<v1::GetResponse>, Status> {
+        let (metadata, _, message) = request.into_parts();
+        let key = message.into_key().map_err(invalid)?;
+        let response = self.0.read(&metadata, |fleet, rev| {
+            let rows = find(fleet, &key)?;
+            Ok(v1::GetResponse { rev, reservations: rows.filter_map(|row| shown(fleet, row)).collect() })
+        });
+        flatten(response.await)
+    }
+
+    async fn list(&self, request: Request<v1::ListRequest>) -> Result<Response<v1::ListResponse>, Status> {
+        let (metadata, _, message) = request.into_parts();
+        let page = message.check().map_err(invalid)?;
+        let response = self.0.read(&metadata, |fleet, rev| {
+            let host = match message.host.as_str() {
+                "" => None,
+                name => Some(fleet.host_named(name).ok_or_else(|| Refused::UnknownHost { host: name.to_owned() })?.id),
+            };
+            let wanted = |row: &Reservation| {
+                (message.app.is_empty() || row.app == message.app) && host.is_none_or(|id| row.plan.host == id)
+            };
+            let mut rows = fleet.reservations_after(message.after_id).filter(|row| wanted(row));
+            let reservations: Vec<_> = rows.by_ref().take(page).filter_map(|row| shown(fleet, row)).collect();
+            let next_after_id = rows.next().and(reservations.last()).map_or(0, |last| last.id);
+            Ok(v1::ListResponse { rev, reservations, next_after_id })
+        });
+        flatten(response.await)
+    }
+
+    async fn explain(&self, request: Request<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
+        let (metadata, _, message) = request.into_parts();
+        let convert::Explain { request, top } = read(message)?;
+        self.0.read(&metadata, |fleet, rev| explain(fleet, rev, &request, top)).await
+    }
+}
+
+/// A read that may refuse.
+fn flatten<T>(response: Result<Response<Result<T, Refused>>, Status>) -> Result<Response<T>, Status> {
+    let (metadata, body, extensions) = response?.into_parts();
+    Ok(Response::from_parts(metadata, body.map_err(invalid)?, extensions))
+}
+
+pub(super) fn placed(answer: Answer) -> Result<v1::PlaceResponse, WireError> {
+    match answer? {
+        Answered::Placed(placed) => Ok(placed.into()),
+        other => Err(WireError::internal(format!("a placement was answered with {other:?}"))),
+    }
+}
+
+fn unexpected(answered: &Answered) -> Status {
+    WireError::internal(format!("the answer is of another kind: {answered:?}")).into()
+}
+
+/// The command of a release.
+pub(super) fn release(message: v1::ReleaseRequest) -> Result<Release, Refused> {
+    message.check()?;
+    let mut release = Release { request_id: message.request_id, fingerprint: 0, reservations: message.reservation_ids };
+    release.fingerprint = fingerprint(&release);
+    Ok(release)
+}
+
+fn result(answer: Result<v1::PlaceResponse, WireError>) -> v1::PlaceResult {
+    use v1::place_result::Result as Kind;
+    let kind = match answer {
+        Ok(placed) => Kind::Placed(placed),
+        Err(error) => Kind::Failure(error.into_failure()),
+    };
+    v1::PlaceResult { result: Some(kind) }
+}
+
+fn rev_of(result: &v1::PlaceResult) -> u64 {
+    match &result.result {
+        Some(v1::place_result::Result::Placed(placed)) => placed.rev,
+        _ => 0,
+    }
+}
+
+fn shown(fleet: &Fleet, row: &Reservation) -> Option<v1::Reservation> {
+    fleet.host_spec(row.plan.host).map(|spec| convert::reservation(row, spec))
+}
+
+/// The reservations under a key that still stand.
+fn find<'a>(fleet: &'a Fleet, key: &Key) -> Result<impl Iterator<Item = &'a Reservation> + use<'a>, Refused> {
+    let ids: Vec<u64> = match key {
+        Key::ReservationId(id) => {
+            fleet.reservation(*id).ok_or(Refused::UnknownReservation { reservation: *id })?;
+            vec![*id]
+        }
+        Key::RequestId(id) => match fleet.remembered(id).and_then(|row| row.answer.as_ref()) {
+            Some(gantry_fleet::Answer::Placed(placed)) => placed.granted.iter().map(|granted| granted.id).collect(),
+            _ => return Err(Refused::UnknownRequest { request_id: id.clone() }),
+        },
+    };
+    Ok(ids.into_iter().filter_map(|id| fleet.reservation(id)).map(|row| &**row))
+}
+
+fn explain(fleet: &Fleet, rev: u64, request: &PlaceRequest, top: usize) -> v1::ExplainResponse {
+    let ask = Ask::machine(fleet, request);
+    let nothing = InFlight::default();
+    let ranked = rank(fleet, &nothing, &ask);
+    let hosts = ranked.iter().take(top).filter_map(|ranked| {
+        let host = fleet.host(ranked.score.host.0)?;
+        let gpu = request.shape.gpu.as_ref();
+        let devices = gpu.and_then(|gpu| choose_devices(gpu, &Room::applied(fleet, host, &request.app)));
+        Some(v1::RankedHost {
+            host: host.spec.name.clone(),
+            region: host.spec.region.clone(),
+            zone: host.spec.zone.clone(),
+            terms: answer::terms(&ranked.score.terms),
+            present_bytes: ranked.present_bytes,
+            devices: devices.unwrap_or_default().into_iter().map(Into::into).collect(),
+        })
+    });
+    v1::ExplainResponse {
+        rev,
+        hosts: hosts.collect(),
+        feasible: ranked.len() as u64,
+        rejections: convert::rejections(&refusals(fleet, &nothing, &ask)),
+        image_bytes: ask.image.map_or(0, |image| image.size_bytes),
+        image_known: ask.image.is_some(),
+    }
+}

@@ -1,0 +1,150 @@
+//! What happens, in order, from any position that is still held.
+
+use gantry_consensus::Consensus;
+use gantry_fleet::{EndReason, Event, EventKind, Fleet, HostChange};
+use gantry_proto::{
+    WireError, convert,
+    v1::{self, watch_server::Watch},
+};
+use gantry_types::{Reservation, Rev};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::invalid;
+use crate::node::Node;
+
+/// Events of one message.
+const EVENTS_PER_MESSAGE: usize = 1_024;
+/// Messages on their way to a watcher. A slower one is not waited for: it reads the ring when it is ready.
+const MESSAGES_WAITING: usize = 8;
+
+#[derive(Clone, Debug)]
+pub(crate) struct WatchService(pub Node);
+
+#[tonic::async_trait]
+impl Watch for WatchService {
+    type WatchStream = ReceiverStream<Result<v1::WatchResponse, Status>>;
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let message = request.into_inner();
+        message.check().map_err(invalid)?;
+        let consensus = self.0.consensus().clone();
+        let after = match message.after_rev {
+            Some(rev) => rev,
+            None => consensus.state().read().rev(),
+        };
+        let (out, messages) = mpsc::channel(MESSAGES_WAITING);
+        tokio::spawn(feed(consensus, message, after, out));
+        Ok(Response::new(ReceiverStream::new(messages)))
+    }
+}
+
+async fn feed(
+    consensus: Consensus,
+    wanted: v1::WatchRequest,
+    mut after: Rev,
+    out: mpsc::Sender<Result<v1::WatchResponse, Status>>,
+) {
+    let mut applied = consensus.applied();
+    loop {
+        applied.borrow_and_update();
+        loop {
+            let (response, more) = match read(&consensus, &wanted, after) {
+                Ok(read) => read,
+                Err(error) => {
+                    drop(out.send(Err(error.into())).await);
+                    return;
+                }
+            };
+            after = response.rev;
+            if !response.events.is_empty() && out.send(Ok(response)).await.is_err() {
+                return;
+            }
+            if !more {
+                break;
+            }
+        }
+        tokio::select! {
+            changed = applied.changed() => if changed.is_err() { return },
+            () = out.closed() => return,
+        }
+    }
+}
+
+/// The wanted events after `after`, and whether there are more.
+fn read(consensus: &Consensus, wanted: &v1::WatchRequest, after: Rev) -> Result<(v1::WatchResponse, bool), WireError> {
+    let state = consensus.state();
+    let state = state.read();
+    let events = state.events.after(after, EVENTS_PER_MESSAGE).map_err(|gone| WireError::compacted(gone.oldest))?;
+    let more = events.len() >= EVENTS_PER_MESSAGE;
+    // Events of one rev are never split: the ring returns all of the last one.
+    let rev = if more { events.last().map_or(after, |event| event.rev) } else { state.rev().max(after) };
+    let events = events.iter().filter(|event| is_wanted(&state.fleet, wanted, event));
+    let events = events.map(|event| shown(&state.fleet, event)).collect();
+    Ok((v1::WatchResponse { rev, events }, more))
+}
+
+fn is_wanted(fleet: &Fleet, wanted: &v1::WatchRequest, event: &Event) -> bool {
+    let host_is = |id| wanted.host.is_empty() || fleet.host_spec(id).is_some_and(|spec| spec.name == wanted.host);
+    let app_is = |app: &str| wanted.app.is_empty() || wanted.app == app;
+    let everything = wanted.app.is_empty() && wanted.host.is_empty();
+    match &event.kind {
+        EventKind::Reserved(row) | EventKind::Confirmed(row) | EventKind::Renewed(row) => {
+            app_is(&row.app) && host_is(row.plan.host)
+        }
+        EventKind::Ended { reservation, .. } => app_is(&reservation.app) && host_is(reservation.plan.host),
+        EventKind::VolumeCreated(volume) | EventKind::VolumeDeleted(volume) => {
+            app_is(&volume.app) && host_is(volume.host)
+        }
+        EventKind::Host { name, .. } => wanted.app.is_empty() && (wanted.host.is_empty() || **name == *wanted.host),
+        EventKind::ImageRecorded(_) | EventKind::FeatureLevel(_) => everything,
+    }
+}
+
+fn shown(fleet: &Fleet, event: &Event) -> v1::Event {
+    use v1::event::Event as Kind;
+    let reservation = |row: &Reservation| {
+        let spec = fleet.host_spec(row.plan.host).cloned().unwrap_or_default();
+        convert::reservation(row, &spec)
+    };
+    let kind = match &event.kind {
+        EventKind::Reserved(row) => Kind::Reserved(reservation(row)),
+        EventKind::Confirmed(row) => Kind::Confirmed(reservation(row)),
+        EventKind::Renewed(row) => Kind::Renewed(reservation(row)),
+        EventKind::Ended { reservation: row, reason } => Kind::Ended(ended(reservation(row), reason)),
+        EventKind::VolumeCreated(volume) => {
+            Kind::VolumeCreated(convert::volume(volume, &fleet.host_spec(volume.host).cloned().unwrap_or_default()))
+        }
+        EventKind::VolumeDeleted(volume) => {
+            Kind::VolumeDeleted(convert::volume(volume, &fleet.host_spec(volume.host).cloned().unwrap_or_default()))
+        }
+        EventKind::Host { id, name, change } => {
+            Kind::Host(v1::HostEvent { id: *id, name: name.to_string(), what: word(*change).to_owned() })
+        }
+        EventKind::ImageRecorded(reference) => Kind::ImageRecorded(reference.to_string()),
+        EventKind::FeatureLevel(level) => Kind::FeatureLevel(*level),
+    };
+    v1::Event { rev: event.rev, stamp_ms: event.stamp, event: Some(kind) }
+}
+
+fn ended(reservation: v1::Reservation, reason: &EndReason) -> v1::Ended {
+    let (reason, detail) = match reason {
+        EndReason::Released => (v1::EndReason::Released, String::new()),
+        EndReason::Expired => (v1::EndReason::Expired, String::new()),
+        EndReason::Refused(why) => (v1::EndReason::Refused, why.clone()),
+        EndReason::Ended => (v1::EndReason::Ended, String::new()),
+    };
+    v1::Ended { reservation: Some(reservation), reason: reason as i32, detail }
+}
+
+fn word(change: HostChange) -> &'static str {
+    match change {
+        HostChange::Registered => "registered",
+        HostChange::Updated => "updated",
+        HostChange::Opened => "opened",
+        HostChange::Cordoned => "cordoned",
+        HostChange::Draining => "draining",
+        HostChange::Removed => "removed",
+    }
+}
