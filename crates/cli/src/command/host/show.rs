@@ -1,0 +1,57 @@
+use clap::Args;
+use gantry_proto::v1;
+use serde_json::json;
+
+use crate::{
+    command::scheduling,
+    context::{Context, Outcome},
+    failure::Failure,
+    json,
+    table::Table,
+    unit::{bytes, cpu, gpu, label},
+};
+
+/// Show one host
+#[derive(Debug, Args)]
+pub struct Show {
+    name: String,
+}
+
+impl Show {
+    pub async fn run(self, context: Context) -> Outcome {
+        let answer = context.client.get_host(v1::GetHostRequest { name: self.name }).await?;
+        let host = answer.host.ok_or_else(|| Failure::internal("the answer holds no host"))?;
+        context.output.answer(&json!({ "rev": answer.rev, "host": json::host(&host) }), || text(&host))
+    }
+}
+
+fn text(host: &v1::Host) -> String {
+    let spec = host.spec.clone().unwrap_or_default();
+    let overcommit = if spec.cpu_overcommit_percent == 0 { 100 } else { spec.cpu_overcommit_percent };
+    let mut table = Table::new(["WHAT", ">FREE", ">ALL"]);
+    let mut line = |what: &str, free: String, all: String| table.row([what.to_owned(), free, all]);
+    let shared = spec.cpu_shared_milli.saturating_mul(overcommit.into()) / 100;
+    line("shared CPU", cpu::format(host.free_cpu_shared_milli), cpu::format(shared));
+    line("performance CPU", cpu::format(host.free_cpu_performance_milli), cpu::format(spec.cpu_performance_milli));
+    line("memory", bytes::format(host.free_memory_bytes), bytes::format(spec.memory_bytes));
+    line("volume disk", bytes::format(host.free_volume_bytes), bytes::format(spec.volume_bytes));
+    for device in &spec.devices {
+        let free = host.free_devices.iter().find(|share| share.index == device.index);
+        let free = gpu::format_milli(free.map_or(0, |share| share.milli.into()));
+        line(&format!("GPU {} ({})", device.index, device.kind), free, "1".to_owned());
+    }
+    format!(
+        "{} is host {} in {}, zone {}: {}\nlabels {}; {} reservations, {} volumes, {} layers of {}\n\n{}",
+        spec.name,
+        host.id,
+        spec.region,
+        spec.zone,
+        scheduling(host),
+        if spec.labels.is_empty() { "none".to_owned() } else { label::format(&spec.labels) },
+        host.reservations,
+        host.volumes,
+        host.layers,
+        bytes::format(host.layer_bytes),
+        table.render()
+    )
+}

@@ -1,0 +1,18 @@
+use gantry_proto::v1;
+use serde_json::{Value, json};
+
+pub fn volume(volume: &v1::Volume) -> Value {
+    json!({
+        "id": volume.id,
+        "app": volume.app,
+        "name": volume.name,
+        "host_id": volume.host_id,
+        "host": volume.host,
+        "region": volume.region,
+        "zone": volume.zone,
+        "size_bytes": volume.size_bytes,
+        "created_at_ms": volume.created_at_ms,
+        "rev": volume.rev,
+        "used_by": volume.used_by,
+    })
+}
