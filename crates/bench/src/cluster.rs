@@ -1,0 +1,207 @@
+//! A cluster of server processes on loopback: started, initialized, killed and restarted.
+//!
+//! Only processes that were started here are ever killed, each through its own handle, and all of them when the
+//! cluster is dropped.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use gantry_client::Client;
+use gantry_proto::v1;
+
+pub mod binary;
+mod node;
+
+use self::node::Node;
+
+const NODES: u64 = 3;
+const POLL: Duration = Duration::from_millis(20);
+/// A server that opens an empty directory, or replays the log of a run.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+const LEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// Until all replicas have applied the same rev once nothing is written any more.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub struct Cluster {
+    nodes: Vec<Node>,
+    client: Client,
+    /// Removed with everything in it, unless something failed.
+    dir: Option<tempfile::TempDir>,
+}
+
+impl Cluster {
+    /// Starts three servers with their data under `base`, makes them one cluster and waits for its leader.
+    pub async fn start(binary: &Path, base: &Path) -> Result<Self> {
+        std::fs::create_dir_all(base).with_context(|| format!("cannot create {}", base.display()))?;
+        let dir = tempfile::Builder::new()
+            .prefix("cluster-")
+            .tempdir_in(base)
+            .with_context(|| format!("cannot create a directory in {}", base.display()))?;
+        let mut ports = free_ports(2 * NODES as usize)?.into_iter();
+        let mut nodes = Vec::new();
+        for id in 1..=NODES {
+            let mut addr = || ports.next().map(|port| format!("127.0.0.1:{port}")).context("too few ports");
+            nodes.push(Node::create(binary, id, dir.path(), addr()?, addr()?)?);
+        }
+        let client = Client::new(nodes.iter().map(|node| node.client_addr.clone()))?;
+        let mut cluster = Self { nodes, client, dir: Some(dir) };
+        let made = cluster.make().await;
+        cluster.keep_if_failed(made)?;
+        Ok(cluster)
+    }
+
+    async fn make(&mut self) -> Result<()> {
+        for node in &mut self.nodes {
+            node.start()?;
+        }
+        for at in 0..self.nodes.len() {
+            self.wait_ready(at).await?;
+        }
+        let members = self.nodes.iter().map(Node::member).collect();
+        let init = self.client.init(&self.nodes[0].client_addr, v1::InitRequest { members }).await;
+        init.context("the first node refused to make a cluster of the three")?;
+        self.leader().await.map(drop)
+    }
+
+    /// Client addresses, by node.
+    pub fn addrs(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.client_addr.clone()).collect()
+    }
+
+    /// Follows the leader.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Ids of the running processes, by node.
+    pub fn pids(&self) -> Vec<u32> {
+        self.nodes.iter().filter_map(Node::pid).collect()
+    }
+
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.dir.as_ref().map(tempfile::TempDir::path)
+    }
+
+    /// The node that leads, once there is one that says so of itself.
+    pub async fn leader(&self) -> Result<u64> {
+        let deadline = Instant::now() + LEADER_TIMEOUT;
+        while Instant::now() < deadline {
+            for node in self.nodes.iter().filter(|node| node.pid().is_some()) {
+                if let Ok(status) = self.status(node.id, false).await
+                    && status.role == "leader"
+                {
+                    return Ok(node.id);
+                }
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        bail!("no leader after {} s{}", LEADER_TIMEOUT.as_secs(), self.logs())
+    }
+
+    pub async fn status(&self, id: u64, state_hash: bool) -> Result<v1::StatusResponse> {
+        let at = self.position(id)?;
+        let status = self.client.status(&self.nodes[at].client_addr, state_hash).await;
+        status.with_context(|| format!("node {id} does not tell its status"))
+    }
+
+    /// Statuses with state hashes of all nodes at one applied rev.
+    pub async fn settled(&self) -> Result<Vec<v1::StatusResponse>> {
+        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        loop {
+            let calls = self.nodes.iter().map(|node| self.status(node.id, true));
+            let statuses = futures::future::try_join_all(calls).await;
+            match statuses {
+                Ok(all) if all.windows(2).all(|two| two[0].applied == two[1].applied) => return Ok(all),
+                Ok(all) if Instant::now() > deadline => {
+                    let applied: Vec<_> = all.iter().map(|status| status.applied).collect();
+                    bail!("the nodes do not reach the same rev: {applied:?}{}", self.logs())
+                }
+                Err(error) if Instant::now() > deadline => return Err(error),
+                _ => tokio::time::sleep(POLL).await,
+            }
+        }
+    }
+
+    /// Ends a node with SIGKILL: no handler runs, nothing is flushed.
+    pub fn kill(&mut self, id: u64) -> Result<()> {
+        let at = self.position(id)?;
+        self.nodes[at].kill()
+    }
+
+    /// Starts a node again on its directory and waits until it answers.
+    pub async fn restart(&mut self, id: u64) -> Result<()> {
+        let at = self.position(id)?;
+        self.nodes[at].start()?;
+        self.wait_ready(at).await
+    }
+
+    /// Passes a result on; the directory with data and logs of a run that failed stays.
+    pub fn keep_if_failed<T>(&mut self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| match self.dir.take() {
+            Some(dir) => error.context(format!("the servers' data and logs stay in {}", dir.keep().display())),
+            None => error,
+        })
+    }
+
+    fn position(&self, id: u64) -> Result<usize> {
+        self.nodes.iter().position(|node| node.id == id).with_context(|| format!("there is no node {id}"))
+    }
+
+    async fn wait_ready(&mut self, at: usize) -> Result<()> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            if let Some(exit) = self.nodes[at].exited()? {
+                bail!("node {} ended at its start with {exit}{}", self.nodes[at].id, self.logs());
+            }
+            match self.client.status(&self.nodes[at].client_addr, false).await {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() > deadline => {
+                    return Err(error)
+                        .with_context(|| format!("node {} is not ready{}", self.nodes[at].id, self.logs()));
+                }
+                Err(_) => tokio::time::sleep(POLL).await,
+            }
+        }
+    }
+
+    /// The last lines of each server's log, for an error's message.
+    fn logs(&self) -> String {
+        self.nodes.iter().map(Node::log_tail).collect()
+    }
+}
+
+/// Ports that were free a moment ago; all are held at once so that none comes twice.
+fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let listeners = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>();
+    let listeners = listeners.context("cannot listen on loopback")?;
+    listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+}
+
+/// What a run leaves behind goes here unless told otherwise.
+pub fn default_dir(name: &str) -> PathBuf {
+    Path::new("target").join(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_ports_are_distinct() {
+        let ports = free_ports(6).unwrap();
+        assert_eq!(ports.iter().collect::<std::collections::BTreeSet<_>>().len(), 6);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_at_its_start_is_reported_with_its_log() {
+        let base = tempfile::tempdir().unwrap();
+        let error = Cluster::start(Path::new("/bin/false"), base.path()).await.unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains("node 1 ended at its start") && error.contains("logs stay in"), "{error}");
+    }
+}

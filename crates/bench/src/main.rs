@@ -1,0 +1,67 @@
+//! The binary `gantry-bench`: see the library.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use gantry_bench::{demo, throughput};
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Shows and measures Gantry.
+#[derive(Parser)]
+#[command(version)]
+enum Command {
+    /// A burst of GPU machines on three server processes, with the leader killed half way, audited.
+    Demo(demo::Args),
+    /// Placements a second of three server processes under full load, audited.
+    Throughput(throughput::Args),
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    match start(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command: Command) -> Result<()> {
+    // The load shares the machine with the servers: one thread for it. The demo's agents are many and idle.
+    let runtime = match command {
+        Command::Demo(_) => runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+        Command::Throughput(_) => runtime::Builder::new_current_thread().enable_all().build(),
+    };
+    runtime.context("cannot start the runtime")?.block_on(async {
+        // Whatever ends first drops the other: servers that were started are ended with the work.
+        tokio::select! {
+            done = work(command) => done,
+            stopped = stopped() => stopped,
+        }
+    })
+}
+
+async fn work(command: Command) -> Result<()> {
+    match command {
+        Command::Demo(args) => Box::pin(demo::run(args)).await,
+        Command::Throughput(args) => Box::pin(throughput::run(args)).await,
+    }
+}
+
+/// Ctrl-C or SIGTERM.
+async fn stopped() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed.context("cannot listen for Ctrl-C")?,
+        _ = terminate.recv() => (),
+    }
+    bail!("stopped by a signal; the servers are ended")
+}
