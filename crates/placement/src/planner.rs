@@ -39,7 +39,7 @@ pub struct Choice {
 }
 
 /// Finds hosts without looking at all of them: requests that differ in nothing a constraint or a term looks at share a
-/// [`Ranking`], which follows a journal of touched hosts.
+/// ranking, which follows a journal of touched hosts.
 #[derive(Debug, Default)]
 pub struct Planner {
     in_flight: InFlight,
