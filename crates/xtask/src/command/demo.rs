@@ -1,4 +1,4 @@
-use std::process;
+use std::{os::unix::process::CommandExt, path::Path, process};
 
 use anyhow::{Context, Result};
 
@@ -14,7 +14,8 @@ pub(super) const COMMAND: Command = Command {
 /// Where the report goes unless `--out` says otherwise, relative to the clone.
 const REPORT_FOLDER: &str = "target/demo";
 
-/// Writes nothing to standard output itself: with `--json` the last line there is the demo's.
+/// Writes nothing to standard output itself: with `--json` the last line there is the demo's. Becomes the demo in the end,
+/// so that a signal reaches it and it can stop its servers.
 fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     setup::run()?;
     let build = ["build", "--release", "--package", "gantry-cli", "--package", "gantry-bench"];
@@ -24,19 +25,18 @@ fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let built = workspace.target_dir.join("release");
     let bench = built.join("gantry-bench");
     // Named, because the bench would otherwise build the server once more, with other features of shared dependencies.
-    let status = process::Command::new(&bench)
-        .current_dir(&workspace.root)
+    let error = process::Command::new(&bench)
         .env("GANTRY_BIN", built.join("gantry"))
-        .args(demo_arguments(arguments))
-        .status()
-        .with_context(|| format!("starting {}", bench.display()))?;
-    Ok(exit::check("the demo", status)?)
+        .args(demo_arguments(&workspace.root, arguments))
+        .exec();
+    Err(error).with_context(|| format!("starting {}", bench.display()))
 }
 
-fn demo_arguments(given: &[String]) -> Vec<String> {
+/// Paths that are given are relative to where the user is.
+fn demo_arguments(root: &Path, given: &[String]) -> Vec<String> {
     let mut all = vec!["demo".to_owned()];
     if !given.iter().any(|argument| argument == "--out" || argument.starts_with("--out=")) {
-        all.extend(["--out".to_owned(), REPORT_FOLDER.to_owned()]);
+        all.extend(["--out".to_owned(), root.join(REPORT_FOLDER).display().to_string()]);
     }
     all.extend_from_slice(given);
     all
@@ -47,13 +47,16 @@ mod tests {
     use super::*;
 
     fn arguments(given: &[&str]) -> String {
-        demo_arguments(&given.iter().map(ToString::to_string).collect::<Vec<_>>()).join(" ")
+        demo_arguments(Path::new("/clone"), &given.iter().map(ToString::to_string).collect::<Vec<_>>()).join(" ")
     }
 
     #[test]
     fn arguments_are_passed_on_and_the_report_folder_can_be_chosen() {
-        assert_eq!(arguments(&[]), "demo --out target/demo");
-        assert_eq!(arguments(&["--json", "--images", "a.json"]), "demo --out target/demo --json --images a.json");
+        assert_eq!(arguments(&[]), "demo --out /clone/target/demo");
+        assert_eq!(
+            arguments(&["--json", "--images", "a.json"]),
+            "demo --out /clone/target/demo --json --images a.json"
+        );
         assert_eq!(arguments(&["--out=x", "--json"]), "demo --out=x --json");
         assert_eq!(arguments(&["--out", "x"]), "demo --out x");
     }
