@@ -6,6 +6,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use gantry_consensus::{Consensus, Member};
+use tokio::sync::oneshot;
 
 use crate::{
     config::Limits,
@@ -33,23 +34,30 @@ pub async fn run(options: DevOptions, shutdown: impl Future<Output = ()>) -> any
     let config = gantry_consensus::Config::new(1, raft_addr, options.client_addr.clone(), options.dir.clone());
     let member = config.member();
     let consensus = Consensus::start(config).await?;
-    tokio::spawn(populate(consensus.clone(), member.clone(), options.clone()));
-    serve(consensus, member, Limits::default(), raft_listener, client_listener, shutdown).await
+    let (failed, failure) = oneshot::channel();
+    tokio::spawn(populate(consensus.clone(), member.clone(), options, failed));
+    let mut trouble = None;
+    let stop = async {
+        tokio::select! {
+            () = shutdown => {}
+            Ok(error) = failure => trouble = Some(error),
+        }
+    };
+    serve(consensus, member, Limits::default(), raft_listener, client_listener, stop).await?;
+    trouble.map_or(Ok(()), Err)
 }
 
-async fn populate(consensus: Consensus, member: Member, options: DevOptions) {
-    if let Err(error) = start_cluster(&consensus, member).await {
-        tracing::error!(%error, "the cluster of one could not be started");
-        return;
-    }
-    tracing::info!(
-        "ready: {} simulated hosts, API on {}, state in {}",
-        options.hosts,
-        options.client_addr,
-        options.dir.display()
-    );
-    if let Err(error) = fleet::simulate(&options.client_addr, options.hosts).await {
-        tracing::info!(%error, "the simulated fleet ended");
+/// Tells of a failure before the fleet stands. After that its agents run until the server ends.
+async fn populate(consensus: Consensus, member: Member, options: DevOptions, failed: oneshot::Sender<anyhow::Error>) {
+    let DevOptions { dir, hosts, client_addr } = options;
+    let made = async {
+        start_cluster(&consensus, member).await.context("the cluster of one could not be started")?;
+        fleet::simulate(&client_addr, hosts).await.context("the simulated fleet could not be started")
+    };
+    match made.await {
+        Ok(()) => tracing::info!("ready: {hosts} simulated hosts, API on {client_addr}, state in {}", dir.display()),
+        // Nobody listens where the server was asked to stop meanwhile.
+        Err(error) => drop(failed.send(error)),
     }
 }
 

@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
+use anyhow::bail;
 use gantry_proto::v1::{self, agent_event::Event, agent_message::Message, fleet_client::FleetClient};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    Streaming,
+    transport::{Channel, Endpoint},
+};
 
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
 /// Messages of one agent on their way.
 const MESSAGES_WAITING: usize = 64;
+/// Those with which an agent introduces its host.
+const FIRST_MESSAGES: u64 = 2;
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Where the hosts stand: region, zones.
@@ -39,7 +45,8 @@ const IMAGES: &[(&str, &[(&str, u64)])] = &[
     ("registry.example/web:7", &[("debian-12", 29), ("erlang-27", 110), ("web-7", 48)]),
 ];
 
-/// Records the images, and keeps every host's agent connected.
+/// Records the images and connects an agent for each host. Returns when all of them have registered and told what they
+/// hold; the agents go on until the server ends.
 pub(super) async fn simulate(addr: &str, hosts: u32) -> anyhow::Result<()> {
     let channel = Endpoint::from_shared(format!("http://{addr}"))?.connect().await?;
     let mut client = FleetClient::new(channel.clone());
@@ -53,35 +60,74 @@ pub(super) async fn simulate(addr: &str, hosts: u32) -> anyhow::Result<()> {
         };
         client.record_image(v1::RecordImageRequest { image: Some(image) }).await?;
     }
-    let agents = (0..hosts).map(|number| tokio::spawn(agent(channel.clone(), number)));
-    for agent in agents.collect::<Vec<_>>() {
-        agent.await??;
+    let mut starting = JoinSet::new();
+    for number in 0..hosts {
+        starting.spawn(Agent::start(channel.clone(), number));
+    }
+    while let Some(agent) = starting.join_next().await {
+        tokio::spawn(agent??.run());
     }
     Ok(())
 }
 
 /// One host: registers, reports the layers of some images, confirms what is granted.
-async fn agent(channel: Channel, number: u32) -> anyhow::Result<()> {
-    let (out, messages) = mpsc::channel(MESSAGES_WAITING);
-    let mut seq = 0;
-    let mut message = |message| {
-        seq += 1;
-        v1::AgentMessage { seq, message: Some(message) }
-    };
-    out.send(message(Message::Register(spec(number)))).await?;
-    out.send(message(Message::Layers(report(number)))).await?;
-    let mut events = FleetClient::new(channel).agent(ReceiverStream::new(messages)).await?.into_inner();
-    let mut heartbeat = tokio::time::interval(HEARTBEAT);
-    loop {
-        tokio::select! {
-            event = events.message() => {
-                let Some(event) = event? else { return Ok(()) };
-                if let Some(Event::Granted(row)) = event.event {
-                    let confirm = v1::ConfirmReservation { reservation_id: row.id, fence: row.fence };
-                    out.send(message(Message::Confirm(confirm))).await?;
-                }
+struct Agent {
+    number: u32,
+    out: mpsc::Sender<v1::AgentMessage>,
+    events: Streaming<v1::AgentEvent>,
+    seq: u64,
+}
+
+impl Agent {
+    async fn start(channel: Channel, number: u32) -> anyhow::Result<Self> {
+        let (out, messages) = mpsc::channel(MESSAGES_WAITING);
+        let events = FleetClient::new(channel).agent(ReceiverStream::new(messages)).await?.into_inner();
+        let mut agent = Self { number, out, events, seq: 0 };
+        agent.tell(Message::Register(spec(number))).await?;
+        agent.tell(Message::Layers(report(number))).await?;
+        let told = agent.seq;
+        while let Some(event) = agent.next().await? {
+            match event {
+                Event::Done(done) if done.seq == told => return Ok(agent),
+                event => agent.handle(event).await?,
             }
-            _ = heartbeat.tick() => out.send(message(Message::Heartbeat(v1::Heartbeat {}))).await?,
+        }
+        bail!("the server ended the stream of host {}", spec(number).name)
+    }
+
+    async fn run(mut self) -> anyhow::Result<()> {
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        loop {
+            tokio::select! {
+                event = self.next() => match event? {
+                    Some(event) => self.handle(event).await?,
+                    None => return Ok(()),
+                },
+                _ = heartbeat.tick() => self.tell(Message::Heartbeat(v1::Heartbeat {})).await?,
+            }
+        }
+    }
+
+    async fn tell(&mut self, message: Message) -> anyhow::Result<()> {
+        self.seq += 1;
+        Ok(self.out.send(v1::AgentMessage { seq: self.seq, message: Some(message) }).await?)
+    }
+
+    async fn next(&mut self) -> anyhow::Result<Option<Event>> {
+        Ok(self.events.message().await?.and_then(|event| event.event))
+    }
+
+    async fn handle(&mut self, event: Event) -> anyhow::Result<()> {
+        match event {
+            Event::Granted(row) => {
+                let confirm = v1::ConfirmReservation { reservation_id: row.id, fence: row.fence };
+                self.tell(Message::Confirm(confirm)).await
+            }
+            // A machine that was released before its confirmation came is no trouble; a host that is refused is.
+            Event::Failed(failed) if failed.seq <= FIRST_MESSAGES => {
+                bail!("host {} was refused: {}", spec(self.number).name, failed.message)
+            }
+            _ => Ok(()),
         }
     }
 }
