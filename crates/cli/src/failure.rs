@@ -34,6 +34,14 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// Of several calls: says what was done before this one failed.
+    pub fn after(mut self, done: &str) -> Self {
+        if !done.is_empty() {
+            self.message += &format!("\nbefore that: {done}");
+        }
+        self
+    }
+
     /// For a call under a request id: where the outcome is not known, the same id asks for it.
     pub fn of_request(error: Error, request_id: &str) -> Self {
         let indefinite = error.indefinite();
@@ -82,7 +90,7 @@ impl From<Error> for Failure {
                 Some("is a server running? start one with `gantry dev`, or name its address with --addr")
             }
             reason::NOT_LEADER => Some("see which members are up with `gantry cluster status`"),
-            reason::NO_CAPACITY => Some("`gantry explain` with the same flags shows which hosts come near"),
+            reason::NO_CAPACITY => Some("`gantry host ls` shows what is free"),
             reason::OVERLOADED | reason::CONTENDED => Some("run it again in a moment"),
             _ => None,
         };

@@ -1,5 +1,5 @@
 use clap::Args;
-use gantry_proto::v1;
+use gantry_proto::{reason, v1};
 use serde_json::json;
 
 use super::explain::rejections_table;
@@ -31,6 +31,10 @@ pub struct Place {
     request_id: RequestIdArg,
 }
 
+/// The flags that `gantry explain` does not take change nothing of where a machine fits.
+const NO_CAPACITY: &str = "`gantry explain` with the same flags but --lease, --all-or-nothing and --request-id shows \
+    which hosts come near";
+
 impl Place {
     pub async fn run(self, context: Context) -> Outcome {
         let request_id = self.request_id.or_new();
@@ -40,7 +44,10 @@ impl Place {
             lease_ms: self.lease.unwrap_or_default(),
             ..v1::PlaceRequest::from(self.placement)
         };
-        let answer = context.client.place(request).await.map_err(|error| Failure::of_request(error, &request_id))?;
+        let answer = context.client.place(request).await.map_err(|error| match error.reason() {
+            reason::NO_CAPACITY => Failure::of_request(error, &request_id).hint(NO_CAPACITY),
+            _ => Failure::of_request(error, &request_id),
+        })?;
         let value = json!({
             "rev": answer.rev,
             "request_id": request_id,

@@ -1,8 +1,11 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use gantry_client::{Client, Error, Retry};
-use gantry_proto::v1::{Member, StatusResponse};
+use gantry_proto::{
+    reason,
+    v1::{Member, StatusResponse},
+};
 use serde_json::json;
 
 use crate::{
@@ -14,6 +17,7 @@ use crate::{
 
 /// How long one node may take; a hash is a pass over its whole state.
 const PATIENCE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(100);
 const PATIENCE_WITH_HASH: Duration = Duration::from_secs(60);
 
 /// Show every node as it sees itself
@@ -28,7 +32,13 @@ impl Status {
     pub async fn run(self, context: Context) -> Outcome {
         let deadline = if self.hash { PATIENCE_WITH_HASH } else { PATIENCE };
         let client = context.client.clone().with_retry(Retry { deadline, ..context.client.retry() });
-        let nodes = ask_all(&client, &context.endpoints, self.hash).await;
+        let asked_until = Instant::now() + PATIENCE;
+        let mut nodes = ask_all(&client, &context.endpoints, self.hash).await;
+        // A server that was started a moment ago.
+        while nodes.iter().all(is_unreachable) && Instant::now() < asked_until {
+            tokio::time::sleep(PAUSE).await;
+            nodes = ask_all(&client, &context.endpoints, self.hash).await;
+        }
         if let (true, Some((_, Err(error)))) = (nodes.iter().all(|(_, status)| status.is_err()), nodes.first()) {
             return Err(error.clone().into());
         }
@@ -44,6 +54,10 @@ impl Status {
 }
 
 type Asked = (String, Result<StatusResponse, Error>);
+
+fn is_unreachable((_, status): &Asked) -> bool {
+    status.as_ref().is_err_and(|error| error.reason() == reason::UNREACHABLE)
+}
 
 /// Asks the nodes that are named, and then the members that these know.
 async fn ask_all(client: &Client, endpoints: &[String], hash: bool) -> Vec<Asked> {

@@ -4,7 +4,10 @@ use clap::Args;
 use gantry_proto::v1::{self, Scheduling};
 use serde_json::json;
 
-use crate::context::{Context, Outcome};
+use crate::{
+    context::{Context, Outcome},
+    failure::Failure,
+};
 
 #[derive(Debug, Args)]
 pub struct Hosts {
@@ -20,10 +23,11 @@ impl Hosts {
             Scheduling::Draining => "draining",
             Scheduling::Open | Scheduling::Unspecified => "open",
         };
-        let (mut values, mut lines) = (Vec::new(), Vec::new());
+        let (mut values, mut lines) = (Vec::new(), Vec::<String>::new());
         for name in self.names {
             let request = v1::SetSchedulingRequest { name: name.clone(), scheduling: scheduling as i32 };
-            let answer = context.client.set_scheduling(request).await?;
+            let answer = context.client.set_scheduling(request).await;
+            let answer = answer.map_err(|error| Failure::from(error).after(&lines.join(", ")))?;
             lines.push(format!("host {name} is {word}; it holds {} reservations", answer.reservations));
             values.push(json!({
                 "host": name,
