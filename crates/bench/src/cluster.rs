@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use gantry_client::Client;
 use gantry_proto::v1;
 
@@ -25,6 +25,11 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 const LEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Until all replicas have applied the same rev once nothing is written any more.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Ports that servers get.
+const PORTS_FROM: u16 = 10_000;
+const PORTS_TRIED: u32 = 1_000;
+/// The first port of outgoing connections where the kernel does not tell.
+const EPHEMERAL_FROM: u16 = 32_768;
 
 #[derive(Debug)]
 pub struct Cluster {
@@ -148,6 +153,12 @@ impl Cluster {
         })
     }
 
+    /// Ends the servers. Their directory goes with them, unless it is to be kept: then it is told where it stays.
+    pub fn stop(mut self, keep: bool) -> Option<PathBuf> {
+        self.nodes.clear();
+        keep.then(|| self.dir.take().map(tempfile::TempDir::keep)).flatten()
+    }
+
     fn position(&self, id: u64) -> Result<usize> {
         self.nodes.iter().position(|node| node.id == id).with_context(|| format!("there is no node {id}"))
     }
@@ -175,10 +186,33 @@ impl Cluster {
     }
 }
 
-/// Ports that were free a moment ago; all are held at once so that none comes twice.
+impl Drop for Cluster {
+    /// A test that fails unwinds through here: what explains it stays.
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(dir) = self.dir.take()
+        {
+            eprintln!("the servers' data and logs stay in {}", dir.keep().display());
+        }
+    }
+}
+
+/// Ports that were free a moment ago; all are held at once so that none comes twice. They are below those that the kernel
+/// gives to outgoing connections: a killed node finds its port free again.
 fn free_ports(count: usize) -> Result<Vec<u16>> {
-    let listeners = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>();
-    let listeners = listeners.context("cannot listen on loopback")?;
+    let below = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
+        .ok()
+        .and_then(|range| range.split_whitespace().next()?.parse().ok())
+        .filter(|&first| first > 2 * PORTS_FROM)
+        .unwrap_or(EPHEMERAL_FROM);
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    for _ in 0..PORTS_TRIED {
+        if listeners.len() == count {
+            break;
+        }
+        listeners.extend(TcpListener::bind(("127.0.0.1", fastrand::u16(PORTS_FROM..below))));
+    }
+    ensure!(listeners.len() == count, "{count} free ports between {PORTS_FROM} and {below} were not found");
     listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use tokio::task::LocalSet;
 
 #[cfg(test)]
@@ -117,7 +117,8 @@ pub async fn run(args: Args) -> Result<()> {
     say(&format!("three servers run; registering {} hosts", report::grouped(hosts.len() as u64)));
     let measured = Run { args: &args, hosts: &hosts, apps: &apps }.play(&cluster, &catalogue, &say).await;
     let measured = cluster.keep_if_failed(measured)?;
-    drop(cluster);
+    let broken = measured.broken();
+    let kept = cluster.stop(broken.is_some());
     let page = args.out.join(format!("throughput-{}.html", args.mode_name()));
     let html = report::throughput_page::draw(&args, &measured);
     std::fs::write(&page, html).with_context(|| format!("cannot write {}", page.display()))?;
@@ -129,9 +130,11 @@ pub async fn run(args: Args) -> Result<()> {
     if args.json {
         println!("{}", measured.json(&args));
     }
-    ensure!(measured.findings.kept(), "a promise broke: {}", measured.findings);
-    ensure!(measured.placed > 0, "nothing was placed");
-    Ok(())
+    match (broken, kept) {
+        (Some(broken), Some(dir)) => bail!("{broken}; the servers' data and logs stay in {}", dir.display()),
+        (Some(broken), None) => bail!(broken),
+        (None, _) => Ok(()),
+    }
 }
 
 struct Run<'a> {

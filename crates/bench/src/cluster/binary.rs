@@ -32,7 +32,8 @@ pub fn find() -> Result<PathBuf> {
 /// Builds into the directory that this program was built into.
 fn build(cargo: &Path, folder: &Path) -> Result<()> {
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "-p", "gantry-cli", "--bin", "gantry"]);
+    // Not quiet: the first build takes half an hour, and cargo shows its progress where the last line of output is not.
+    command.args(["build", "-p", "gantry-cli", "--bin", "gantry"]);
     if folder.ends_with("release") {
         command.arg("--release");
     }

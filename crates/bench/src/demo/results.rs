@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
+use gantry_types::WHOLE_GPU_MILLI;
 use serde_json::json;
 
 use super::{
     agents,
     burst::Burst,
     history,
-    workload::{Ask, Tenant},
+    workload::{Ask, ROOM, Tenant},
 };
 use crate::{
     audit::{Findings, Replica},
@@ -19,10 +20,9 @@ use crate::{
     report,
 };
 
-/// The part of the burst that lost the leader.
+/// The leader that was killed while the last burst ran.
 #[derive(Debug)]
 pub struct Killed {
-    pub burst: Burst,
     pub node: u64,
     /// From the burst's start.
     pub after_ms: f64,
@@ -48,6 +48,8 @@ pub struct Results {
     pub caches: Vec<Vec<LayerNo>>,
     pub aware: Burst,
     pub blind: Burst,
+    /// The burst whose machines stand at the end; the one that lost its leader, where one was killed.
+    pub last: Burst,
     pub killed: Option<Killed>,
     pub confirmed: u64,
     pub agents: agents::Totals,
@@ -83,8 +85,12 @@ impl Results {
         count("acknowledged placements lost", self.findings.lost);
         count("requests answered or placed twice", self.findings.duplicated);
         count("reservations that nobody asked for", self.findings.unasked);
-        let bursts = [Some(&self.aware), Some(&self.blind), self.killed.as_ref().map(|killed| &killed.burst)];
-        count("requests without an answer", bursts.into_iter().flatten().map(|burst| burst.unknown() as u64).sum());
+        let bursts = self.bursts();
+        count("requests without an answer", bursts.iter().map(|burst| burst.unknown() as u64).sum());
+        if self.has_room_for_all() {
+            count("requests refused by a fleet with room", bursts.iter().map(|burst| burst.refused() as u64).sum());
+        }
+        count("placements that no host confirmed", (self.last.placed().count() as u64).saturating_sub(self.confirmed));
         if !self.findings.hashes_equal {
             broken.push("state hashes differ".into());
         }
@@ -94,16 +100,34 @@ impl Results {
         broken
     }
 
+    pub fn bursts(&self) -> [&Burst; 3] {
+        [&self.aware, &self.blind, &self.last]
+    }
+
+    /// Whether the fleet has so much more than is asked for that no refusal can be honest.
+    fn has_room_for_all(&self) -> bool {
+        let milli = |ask: &Ask| {
+            let gpu = ask.request.shape.as_ref().and_then(|shape| shape.gpu.as_ref());
+            gpu.map_or(0, |gpu| u64::from(gpu.milli) * u64::from(gpu.count))
+        };
+        let asked: u64 = self.asks.iter().map(milli).sum();
+        asked * ROOM <= self.gpus() * u64::from(WHOLE_GPU_MILLI)
+    }
+
+    /// The starts of those requests that were placed with and without knowledge of layers: only they can be compared.
     pub fn starts(&self, burst: &Burst) -> Starts {
         let rows = self.grants(burst);
         Starts::of(rows.iter().map(|&(_, host, ask)| (host, &*self.asks[ask].image)), &self.caches, &self.layers)
     }
 
-    /// (reservation, host, request) in the order in which they were granted.
+    /// (reservation, host, request) in the order in which they were granted, of the requests that are compared.
     fn grants(&self, burst: &Burst) -> Vec<(u64, usize, usize)> {
         let numbers: HashMap<&str, usize> =
             self.hosts.iter().enumerate().map(|(at, h)| (h.name.as_str(), at)).collect();
-        let placed = burst.placed().filter_map(|(ask, _, r)| Some((r.id, *numbers.get(r.host.as_str())?, ask)));
+        let aware: HashSet<usize> = self.aware.placed().map(|(ask, ..)| ask).collect();
+        let both: HashSet<usize> = self.blind.placed().map(|(ask, ..)| ask).filter(|ask| aware.contains(ask)).collect();
+        let compared = burst.placed().filter(|(ask, ..)| both.contains(ask));
+        let placed = compared.filter_map(|(ask, _, r)| Some((r.id, *numbers.get(r.host.as_str())?, ask)));
         let mut rows: Vec<_> = placed.collect();
         rows.sort_unstable();
         rows
@@ -145,11 +169,6 @@ impl Results {
         apps
     }
 
-    /// The last burst: the one whose machines stand at the end.
-    pub fn last(&self) -> &Burst {
-        self.killed.as_ref().map_or(&self.aware, |killed| &killed.burst)
-    }
-
     pub fn gpus(&self) -> u64 {
         self.hosts.iter().map(|host| u64::from(host.gpus)).sum()
     }
@@ -169,10 +188,14 @@ impl Results {
             "gpus": self.gpus(),
             "images": self.images,
             "seed": self.seed,
+            "apps": self.asks.iter().map(|ask| ask.tenant).collect::<HashSet<_>>().len(),
             "requests": self.asks.len(),
-            "placed": self.last().placed().count(),
-            "refused": self.last().refused(),
+            "gpu_requests": self.asks.iter().filter(|ask| asks_for_gpu(ask)).count(),
+            "placed": self.last.placed().count(),
+            "refused": self.last.refused(),
+            "placed_layer_aware": self.aware.placed().count(),
             "placed_image_blind": self.blind.placed().count(),
+            "compared": aware.wait_ms.len(),
             "confirmed": self.confirmed,
             "oversubscribed": self.findings.oversubscribed,
             "lost": self.findings.lost,
@@ -188,7 +211,7 @@ impl Results {
             "start_ms_image_blind": start(&blind),
             "burst_seconds": thousandths(self.aware.took.as_secs_f64()),
             "burst_image_blind_seconds": thousandths(self.blind.took.as_secs_f64()),
-            "burst_with_kill_seconds": killed.map(|killed| thousandths(killed.burst.took.as_secs_f64())),
+            "burst_with_kill_seconds": killed.map(|_| thousandths(self.last.took.as_secs_f64())),
             "agent_reconnects": self.agents.reconnects,
             "agent_messages_refused": self.agents.refused,
             "history": if self.policy == history::Policy::Gantry { "gantry" } else { "blind" },
@@ -226,7 +249,7 @@ impl Results {
         row("the same, image-blind", start(&blind));
         row("bytes to pull, image-blind", report::bytes(blind.pulled_bytes));
         if let Some(killed) = &self.killed {
-            row("burst, leader killed half way", rate(&killed.burst));
+            row("burst, leader killed half way", rate(&self.last));
             let failover = killed.failover_ms.map_or("nothing was placed".into(), |ms| format!("{ms:.0} ms"));
             row("from the kill to a new placement", failover);
         }
@@ -239,6 +262,10 @@ impl Results {
         row("elapsed", format!("{:.1} s", self.elapsed_s));
         table.to_string()
     }
+}
+
+fn asks_for_gpu(ask: &Ask) -> bool {
+    ask.request.shape.as_ref().is_some_and(|shape| shape.gpu.is_some())
 }
 
 fn thousandths(value: f64) -> f64 {

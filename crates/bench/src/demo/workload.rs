@@ -18,10 +18,11 @@ const VERSIONS: usize = 8;
 pub const BURST_APPS: usize = 20;
 /// Popularity falls with the rank to this power.
 const ZIPF: f64 = 0.9;
-/// Images from here on are those of GPU applications.
+/// Images from here on are those of GPU applications. In a catalogue with fewer of them the largest will do: a burst is
+/// always of as many applications, and always for GPUs.
 const GPU_IMAGE_BYTES: u64 = 1_000_000_000;
 /// An application asks for regions or kinds of GPU only where those have room for several times its machines.
-const ROOM: u64 = 3;
+pub const ROOM: u64 = 3;
 /// Until an agent confirms. Longer than a run, so that nothing expires between a burst and its audit.
 const LEASE_MS: u64 = 300_000;
 const GIB: u64 = 1 << 30;
@@ -53,23 +54,42 @@ const KIND_SETS: [&[&str]; 5] = [&[], &[], &["G2", "G3"], &["G2", "T4", "A10"], 
 /// The applications by popularity, most popular first; deterministic by seed. `machines` is how many they run together.
 pub fn tenants(catalogue: &Catalogue, hosts: &[Host], machines: usize, seed: u64) -> Result<Vec<Tenant>> {
     let mut rng = Rng::with_seed(seed);
-    let mut apps = catalogue.apps(VERSIONS);
+    let mut apps = enough(catalogue.apps(VERSIONS));
+    ensure!(!apps.is_empty(), "the catalogue has no image");
+    let gpu_from = gpu_image_bytes(&apps);
     rng.shuffle(&mut apps);
     // GPU applications first where there are more than can be taken; then the order of popularity is drawn.
-    apps.sort_by_key(|app| app.newest().size_bytes < GPU_IMAGE_BYTES);
+    apps.sort_by_key(|app| app.newest().size_bytes < gpu_from);
     apps.truncate(APPS);
-    ensure!(!apps.is_empty(), "the catalogue has no image");
     rng.shuffle(&mut apps);
     let weights: Vec<f64> = (1..=apps.len()).map(|rank| (rank as f64).powf(-ZIPF)).collect();
     let sum: f64 = weights.iter().sum();
     let tenants = apps.into_iter().zip(weights).map(|(app, weight)| {
         let share = weight / sum;
         let want = (share * machines as f64).ceil() as u64;
-        let gpu = app.newest().size_bytes >= GPU_IMAGE_BYTES;
+        let gpu = app.newest().size_bytes >= gpu_from;
         let (regions, kinds) = demands(hosts, want, &mut rng);
         Tenant { app, share, regions, kinds: if gpu { kinds } else { Vec::new() }, gpu }
     });
     Ok(tenants.collect())
+}
+
+/// At least [`BURST_APPS`]: a small catalogue's repositories are shared by several applications of other names.
+fn enough(mut apps: Vec<App>) -> Vec<App> {
+    let repositories = apps.len();
+    for at in repositories..if repositories == 0 { 0 } else { BURST_APPS } {
+        let App { name, versions } = &apps[at % repositories];
+        let name = format!("{name}-{}", at / repositories + 1);
+        apps.push(App { name, versions: versions.clone() });
+    }
+    apps
+}
+
+/// The size from which on an image is that of a GPU application: [`BURST_APPS`] have one at least.
+fn gpu_image_bytes(apps: &[App]) -> u64 {
+    let mut sizes: Vec<u64> = apps.iter().map(|app| app.newest().size_bytes).collect();
+    sizes.sort_unstable_by_key(|&size| std::cmp::Reverse(size));
+    GPU_IMAGE_BYTES.min(sizes.get(BURST_APPS - 1).or(sizes.last()).copied().unwrap_or_default())
 }
 
 /// A draw of regions and kinds that leaves room; none where it would not.
@@ -173,6 +193,28 @@ mod tests {
             gantry_types::PlaceRequest::try_from(v1::PlaceRequest { request_id: "r".into(), ..ask.request.clone() })
                 .is_ok()
         }));
+    }
+
+    #[test]
+    fn a_catalogue_of_few_small_images_bursts_as_many_apps_for_gpus() {
+        let built_in = Catalogue::built_in().unwrap();
+        let small = |image: &&Arc<Image>| image.size_bytes < 500_000_000;
+        for repositories in [3, 40] {
+            let mut names = BTreeSet::new();
+            let images = built_in.images.iter().filter(small).filter(|image| {
+                let name = image.reference.split(':').next().unwrap_or_default();
+                names.contains(name) || names.len() < repositories && names.insert(name)
+            });
+            let mut catalogue = Catalogue::default();
+            catalogue.images = images.cloned().collect();
+            catalogue.layers = built_in.layers.clone();
+            let tenants = tenants(&catalogue, &crate::fleet::built_in().unwrap(), 3_000, 7).unwrap();
+            let asks = burst(&tenants, 2_000, 7).unwrap();
+            let apps: BTreeSet<_> = asks.iter().map(|ask| &ask.request.app).collect();
+            assert_eq!(apps.len(), BURST_APPS, "of {repositories} repositories");
+            assert!(asks.iter().all(|ask| ask.request.shape.as_ref().unwrap().gpu.is_some()));
+        }
+        assert!(tenants(&Catalogue::default(), &[], 10, 7).is_err());
     }
 
     #[test]

@@ -137,7 +137,7 @@ pub fn marks(killed: &Killed) -> Vec<Mark> {
 
 fn timeline(page: &mut Page, results: &Results) {
     let plain = results.aware.timeline(BUCKET);
-    let killed = results.killed.as_ref().map(|killed| (killed, killed.burst.timeline(BUCKET)));
+    let killed = results.killed.as_ref().map(|killed| (killed, results.last.timeline(BUCKET)));
     let longest = plain.len().max(killed.as_ref().map_or(0, |(_, counts)| counts.len()));
     let until_ms = longest as f64 * BUCKET.as_secs_f64() * 1_000.0;
     let base = Bars {
@@ -162,7 +162,7 @@ fn timeline(page: &mut Page, results: &Results) {
             height: 200.0,
             ..base
         };
-        let (took, back) = (killed.burst.took.as_secs_f64(), killed.back_ms / 1_000.0);
+        let (took, back) = (results.last.took.as_secs_f64(), killed.back_ms / 1_000.0);
         body += &format!(
             "<h3>Leader killed half way: {took:.2} s; the killed node had caught up {back:.1} s after it died</h3>{}",
             bars::draw(&bars)
@@ -176,7 +176,7 @@ fn timeline(page: &mut Page, results: &Results) {
 /// The fleet as the replicas list it at the end.
 pub fn cells(results: &Results, apps: &[AppFigures]) -> Vec<HostCells> {
     let row_of: HashMap<usize, usize> = apps.iter().enumerate().map(|(row, app)| (app.tenant, row)).collect();
-    let burst = results.last();
+    let burst = &results.last;
     let asked: HashMap<String, usize> =
         results.asks.iter().enumerate().map(|(at, ask)| (burst.request_id(at), ask.tenant)).collect();
     let mut hosts: Vec<HostCells> = results

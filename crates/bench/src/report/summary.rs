@@ -155,7 +155,7 @@ fn timeline(out: &mut String, results: &Results) {
             describes: "",
             class: "aware",
             bucket_ms: demo_page::BUCKET.as_secs_f64() * 1_000.0,
-            counts: &killed.burst.timeline(demo_page::BUCKET),
+            counts: &results.last.timeline(demo_page::BUCKET),
             until_ms: 0.0,
             most: 0,
             marks: &demo_page::marks(killed),

@@ -140,6 +140,17 @@ impl Measured {
         self.first_error = tally.first_error;
     }
 
+    /// What makes the figures worthless. That no flush was seen is told and not counted: it is sampled.
+    pub fn broken(&self) -> Option<String> {
+        if !self.findings.kept() {
+            return Some(format!("a promise broke: {}", self.findings));
+        }
+        if self.errors > 0 {
+            return Some(format!("{} calls ended in an error", self.errors));
+        }
+        (self.placed == 0).then(|| "nothing was placed".to_owned())
+    }
+
     pub fn per_second(&self) -> f64 {
         self.placed as f64 / self.seconds
     }
