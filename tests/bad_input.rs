@@ -59,6 +59,10 @@ async fn bad_requests_are_refused_and_change_nothing() {
 
     assert_ne!(hash(&cluster).await, before, "the good calls did change something");
     let quiet = hash(&cluster).await;
+    let nameless = PlacementClient::new(channel(&cluster)).place(place("", "app", 1_000)).await;
+    let nameless = nameless.expect_err("nothing tells a repetition from a new request");
+    assert_eq!(nameless.code(), Code::InvalidArgument, "{nameless}");
+    assert!(nameless.message().contains("request_id"), "{nameless}");
     let unknown = unknown_field(&cluster).await;
     assert_eq!(unknown.code(), Code::InvalidArgument, "{unknown}");
     assert!(unknown.message().contains("field 99"), "{unknown}");
@@ -111,13 +115,15 @@ fn a_server_with_a_bad_config_stops_with_one_line() {
     std::fs::create_dir_all(&dir).expect("a temporary directory");
     let config = dir.join("server.toml");
     let good = |data: &str| {
-        format!("node_id = 1\ndata_dir = \"{data}\"\nclient_addr = \"127.0.0.1:0\"\nraft_addr = \"127.0.0.1:00\"\n")
+        format!(
+            "node_id = 1\ncluster = \"c\"\ndata_dir = \"{data}\"\nclient_addr = \"127.0.0.1:0\"\nraft_addr = \"127.0.0.1:00\"\n"
+        )
     };
     let data = dir.join("data").display().to_string();
     let cases = [
         (format!("{}no_such_key = 1\n", good(&data)), "no_such_key"),
         (good("/dev/null/data"), "/dev/null/data"),
-        ("node_id = 1\n".to_owned(), "data_dir"),
+        ("node_id = 1\ncluster = \"c\"\n".to_owned(), "data_dir"),
     ];
     for (text, named) in cases {
         std::fs::write(&config, text).expect("a config file");
@@ -128,6 +134,28 @@ fn a_server_with_a_bad_config_stops_with_one_line() {
         assert!(!output.status.success() && errors.len() == 1 && errors[0].contains(named), "{named}: {said}");
     }
     std::fs::remove_dir_all(&dir).expect("the directory was made above");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_on_another_clusters_directory_refuses() {
+    let mut cluster = start().await;
+    cluster.kill(1).expect("a running node can be killed");
+    let node = cluster.data_dir().expect("it has one while it runs").join("node-1");
+    let config = std::fs::read_to_string(node.join("gantry.toml")).expect("node 1 was started with it");
+    for (from, to, named) in
+        [("cluster = \"bench\"", "cluster = \"other\"", "bench"), ("node_id = 1", "node_id = 7", "1")]
+    {
+        assert!(config.contains(from), "{config}");
+        let other = node.join("other.toml");
+        std::fs::write(&other, config.replace(from, to)).expect("a config file");
+        let mut server = Command::new(env!("CARGO_BIN_EXE_gantry"));
+        let output = server.args(["server", "--config"]).arg(&other).output().expect("the binary runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error")).collect();
+        assert!(!output.status.success() && errors.len() == 1, "{to}: {said}");
+        assert!(errors[0].contains(named) && errors[0].contains("data"), "{to}: {said}");
+    }
+    cluster.restart(1).await.expect("its own server still starts on it");
 }
 
 fn refused(error: &Error, code: Code) {

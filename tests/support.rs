@@ -12,10 +12,14 @@ use tonic::Streaming;
 
 const MESSAGES_WAITING: usize = 16;
 
+/// The program under test.
+pub fn gantry() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_gantry"))
+}
+
 pub async fn start() -> Cluster {
-    let binary = Path::new(env!("CARGO_BIN_EXE_gantry"));
-    let base = std::env::temp_dir().join("gantry-tests");
-    Cluster::start(binary, &base).await.expect("three servers form a cluster")
+    // In the target directory: this user's own, and on a disk, so that what is synced is.
+    Cluster::start(gantry(), Path::new(env!("CARGO_TARGET_TMPDIR"))).await.expect("three servers form a cluster")
 }
 
 /// Equal hosts of eight GPUs.
