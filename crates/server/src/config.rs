@@ -13,8 +13,8 @@ use serde::Deserialize;
 pub struct Config {
     /// Unique in the cluster for ever; not 0.
     pub node_id: u64,
-    /// The cluster's name. A data directory of a cluster with another name is refused.
-    #[serde(default = "default_cluster")]
+    /// The cluster's name. A data directory of a cluster with another name is refused, so it has no default: two clusters
+    /// that nobody named would be one to each other's directories.
     pub cluster: String,
     /// Log, state and snapshots. Made if absent.
     pub data_dir: PathBuf,
@@ -44,10 +44,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self { waiting_calls: 65_536, stream_window: 4_096 }
     }
-}
-
-fn default_cluster() -> String {
-    "gantry".to_owned()
 }
 
 /// Why a config file cannot be used: one line that names the file and the key.
@@ -127,14 +123,14 @@ mod tests {
         loaded
     }
 
-    const GOOD: &str =
-        "node_id = 1\ndata_dir = \"d\"\nclient_addr = \"127.0.0.1:7400\"\nraft_addr = \"127.0.0.1:7401\"\n";
+    const GOOD: &str = "node_id = 1\ncluster = \"north\"\ndata_dir = \"d\"\nclient_addr = \"127.0.0.1:7400\"\n\
+                        raft_addr = \"127.0.0.1:7401\"\n";
 
     #[test]
     fn a_config_with_an_unknown_key_is_refused_with_one_line_that_names_it() {
         assert!(load(GOOD).is_ok());
         let error = load(&format!("{GOOD}clinet_listen = \"x\"\n")).unwrap_err();
-        assert!(error.contains(":5: unknown field `clinet_listen`"), "{error}");
+        assert!(error.contains(":6: unknown field `clinet_listen`"), "{error}");
         assert_eq!(error.lines().count(), 1, "{error}");
         let error = load(&format!("{GOOD}[limits]\nwaiting = 3\n")).unwrap_err();
         assert!(error.contains("unknown field `waiting`") && error.lines().count() == 1, "{error}");
@@ -145,6 +141,7 @@ mod tests {
         for (from, to, key) in [
             ("node_id = 1", "node_id = 0", "node_id"),
             ("node_id = 1", "node_id = \"one\"", "invalid type"),
+            ("cluster = \"north\"\n", "", "missing field `cluster`"),
             ("127.0.0.1:7400", "127.0.0.1", "client_addr"),
             ("127.0.0.1:7401", "127.0.0.1:7400", "raft_addr"),
         ] {

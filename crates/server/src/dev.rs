@@ -23,6 +23,8 @@ pub struct DevOptions {
     pub client_addr: String,
 }
 
+/// A name of its own: a real member's directory is refused, and a real member refuses this one's.
+const CLUSTER: &str = "gantry-dev";
 /// How long the one node may take to become leader of itself.
 const LEADS_WITHIN: Duration = Duration::from_secs(10);
 
@@ -32,6 +34,7 @@ pub async fn run(options: DevOptions, shutdown: impl Future<Output = ()>) -> any
     let raft_listener = listen("the raft address", "127.0.0.1:0").await?;
     let raft_addr = raft_listener.local_addr().context("a bound listener has an address")?.to_string();
     let config = gantry_consensus::Config::new(1, raft_addr, options.client_addr.clone(), options.dir.clone());
+    let config = gantry_consensus::Config { cluster: CLUSTER.to_owned(), ..config };
     let member = config.member();
     let consensus = Consensus::start(config).await?;
     let (failed, failure) = oneshot::channel();

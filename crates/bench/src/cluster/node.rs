@@ -11,13 +11,14 @@ use gantry_proto::v1;
 
 /// Lines of a server's log that an error shows.
 const LOG_LINES: usize = 8;
+const CLUSTER: &str = "bench";
 
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) id: u64,
     pub(super) client_addr: String,
     raft_addr: String,
-    binary: PathBuf,
+    pub(super) binary: PathBuf,
     config: PathBuf,
     log: PathBuf,
     process: Option<Child>,
@@ -33,7 +34,7 @@ impl Node {
         // Debug formatting of these strings is a valid TOML basic string: paths and addresses hold no exotic escapes.
         let data = data.canonicalize().with_context(|| format!("cannot resolve {}", data.display()))?;
         let text = format!(
-            "node_id = {id}\ndata_dir = {:?}\nclient_addr = {client_addr:?}\nraft_addr = {raft_addr:?}\n",
+            "node_id = {id}\ncluster = {CLUSTER:?}\ndata_dir = {:?}\nclient_addr = {client_addr:?}\nraft_addr = {raft_addr:?}\n",
             data.display().to_string()
         );
         std::fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
