@@ -73,6 +73,18 @@ impl Cluster {
         self.leader().await.map(drop)
     }
 
+    /// Starts one more server, which is no member yet. Returns its id.
+    pub async fn add_server(&mut self) -> Result<u64> {
+        let dir = self.data_dir().context("the cluster has a directory while it runs")?.to_owned();
+        let last = self.nodes.last().context("a cluster has nodes")?;
+        let (binary, id) = (last.binary.clone(), last.id + 1);
+        let ports = free_ports(2)?;
+        let [client_addr, raft_addr] = [ports[0], ports[1]].map(|port| format!("127.0.0.1:{port}"));
+        self.nodes.push(Node::create(&binary, id, &dir, client_addr, raft_addr)?);
+        self.restart(id).await?;
+        Ok(id)
+    }
+
     /// Client addresses, by node.
     pub fn addrs(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.client_addr.clone()).collect()
@@ -199,7 +211,7 @@ impl Drop for Cluster {
 
 /// Ports that were free a moment ago; all are held at once so that none comes twice. They are below those that the kernel
 /// gives to outgoing connections: a killed node finds its port free again.
-fn free_ports(count: usize) -> Result<Vec<u16>> {
+pub fn free_ports(count: usize) -> Result<Vec<u16>> {
     let below = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
         .ok()
         .and_then(|range| range.split_whitespace().next()?.parse().ok())

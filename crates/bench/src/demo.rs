@@ -143,7 +143,9 @@ impl Demo {
         let (last, killed) = if self.args.no_kill {
             (self.burst("burst, once more", &asks, &plan("again")).await?, None)
         } else {
-            let (burst, killed) = self.burst_with_kill(cluster, &asks, &plan("killed")).await?;
+            let killed_plan = Plan { window: asks.len().div_ceil(CONNECTIONS), ..plan("killed") };
+            let twice: Vec<Ask> = asks.iter().chain(&asks).cloned().collect();
+            let (burst, killed) = self.burst_with_kill(cluster, &twice, &killed_plan).await?;
             (burst, Some(killed))
         };
         let replicas = self.settle(cluster, &last, false).await?;
@@ -225,6 +227,8 @@ impl Demo {
         Ok(burst)
     }
 
+    /// As many requests are unanswered at any time as a whole burst has; each answer lets the next one go. So half way there
+    /// are some that the leader has not even read, however fast it is.
     async fn burst_with_kill(&self, cluster: &mut Cluster, asks: &[Ask], plan: &Plan) -> Result<(Burst, Killed)> {
         let leader = cluster.leader().await?;
         let step = self.steps.begin("burst, leader killed half way", asks.len());

@@ -10,7 +10,7 @@ use super::{
     agents,
     burst::Burst,
     history,
-    workload::{Ask, ROOM, Tenant},
+    workload::{Ask, Tenant},
 };
 use crate::{
     audit::{Findings, Replica},
@@ -19,6 +19,9 @@ use crate::{
     pull::Starts,
     report,
 };
+
+/// Room of the fleet, in what the largest burst asks for, from which on nothing may be refused.
+const ROOM: u64 = 2;
 
 /// The leader that was killed while the last burst ran.
 #[derive(Debug)]
@@ -104,14 +107,19 @@ impl Results {
         [&self.aware, &self.blind, &self.last]
     }
 
-    /// Whether the fleet has so much more than is asked for that no refusal can be honest.
+    /// Whether the fleet has so much more than the largest burst asks for that no refusal can be honest.
     fn has_room_for_all(&self) -> bool {
         let milli = |ask: &Ask| {
             let gpu = ask.request.shape.as_ref().and_then(|shape| shape.gpu.as_ref());
             gpu.map_or(0, |gpu| u64::from(gpu.milli) * u64::from(gpu.count))
         };
-        let asked: u64 = self.asks.iter().map(milli).sum();
+        let asked: u64 = (0..self.last.answers.len()).map(|at| milli(self.ask_of_last(at))).sum();
         asked * ROOM <= self.gpus() * u64::from(WHOLE_GPU_MILLI)
+    }
+
+    /// What a request of the last burst asked for: it may be the burst several times over.
+    pub fn ask_of_last(&self, at: usize) -> &Ask {
+        &self.asks[at % self.asks.len()]
     }
 
     /// The starts of those requests that were placed with and without knowledge of layers: only they can be compared.
@@ -189,8 +197,9 @@ impl Results {
             "images": self.images,
             "seed": self.seed,
             "apps": self.asks.iter().map(|ask| ask.tenant).collect::<HashSet<_>>().len(),
-            "requests": self.asks.len(),
-            "gpu_requests": self.asks.iter().filter(|ask| asks_for_gpu(ask)).count(),
+            "requests": self.last.answers.len(),
+            "gpu_requests": (0..self.last.answers.len()).filter(|&at| asks_for_gpu(self.ask_of_last(at))).count(),
+            "at_once": self.asks.len(),
             "placed": self.last.placed().count(),
             "refused": self.last.refused(),
             "placed_layer_aware": self.aware.placed().count(),

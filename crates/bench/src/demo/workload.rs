@@ -22,7 +22,7 @@ const ZIPF: f64 = 0.9;
 /// always of as many applications, and always for GPUs.
 const GPU_IMAGE_BYTES: u64 = 1_000_000_000;
 /// An application asks for regions or kinds of GPU only where those have room for several times its machines.
-pub const ROOM: u64 = 3;
+const ROOM: u64 = 3;
 /// Until an agent confirms. Longer than a run, so that nothing expires between a burst and its audit.
 const LEASE_MS: u64 = 300_000;
 const GIB: u64 = 1 << 30;

@@ -49,7 +49,11 @@ fn lead(results: &Results) -> String {
     let (hosts, gpus) = (grouped(results.hosts.len() as u64), grouped(results.gpus()));
     let requests = grouped(results.asks.len() as u64);
     let killed = match &results.killed {
-        Some(killed) => format!(" Then the same burst again, with node {} killed while it led.", killed.node),
+        Some(killed) => format!(
+            " Then {} requests, {requests} of them unanswered at any time, with node {} killed while it led.",
+            grouped(results.last.answers.len() as u64),
+            killed.node
+        ),
         None => String::new(),
     };
     format!(
@@ -178,7 +182,7 @@ pub fn cells(results: &Results, apps: &[AppFigures]) -> Vec<HostCells> {
     let row_of: HashMap<usize, usize> = apps.iter().enumerate().map(|(row, app)| (app.tenant, row)).collect();
     let burst = &results.last;
     let asked: HashMap<String, usize> =
-        results.asks.iter().enumerate().map(|(at, ask)| (burst.request_id(at), ask.tenant)).collect();
+        (0..burst.answers.len()).map(|at| (burst.request_id(at), results.ask_of_last(at).tenant)).collect();
     let mut hosts: Vec<HostCells> = results
         .hosts
         .iter()
