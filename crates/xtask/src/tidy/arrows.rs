@@ -25,7 +25,6 @@ static ALLOWED: &[(&str, &[&str])] = &[
     // Its black-box tests start clusters and audit them with the bench.
     ("gantry-cli", &["gantry-types", "gantry-proto", "gantry-client", "gantry-server", "gantry-bench"]),
     ("gantry-bench", &["gantry-types", "gantry-proto", "gantry-client"]),
-    ("gantry-tests", &["gantry-types", "gantry-proto", "gantry-client", "gantry-server"]),
     ("xtask", &[]),
 ];
 
