@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use gantry_types::{CpuKind, DeviceShare, HostId, HostSpec, ReservationId, Shape, VolumeId, WHOLE_GPU_MILLI};
+use gantry_types::{
+    CpuKind, DeviceShare, HostId, HostOverrides, HostSpec, ReservationId, Shape, VolumeId, WHOLE_GPU_MILLI,
+};
 use prost::Enumeration;
 use smallvec::SmallVec;
 
@@ -32,7 +34,11 @@ pub struct Usage {
 #[derive(Clone, Debug)]
 pub struct Host {
     pub id: HostId,
+    /// What counts: the declaration with the operator's overrides.
     pub spec: Arc<HostSpec>,
+    /// What the agent registered; the same value as `spec` while nothing is overridden.
+    pub(crate) declared: Arc<HostSpec>,
+    pub(crate) overrides: Option<Box<HostOverrides>>,
     pub name: Arc<str>,
     pub scheduling: Scheduling,
     pub(crate) usage: Usage,
@@ -107,6 +113,18 @@ impl Usage {
     }
 }
 
+/// What counts, what was declared, and the overrides between them. Most hosts have none, and then hold one value.
+fn effective(
+    declared: HostSpec,
+    overrides: HostOverrides,
+) -> (Arc<HostSpec>, Arc<HostSpec>, Option<Box<HostOverrides>>) {
+    let declared = Arc::new(declared);
+    if overrides.is_empty() {
+        return (Arc::clone(&declared), declared, None);
+    }
+    (Arc::new(overrides.applied_to(&declared)), declared, Some(Box::new(overrides)))
+}
+
 /// Where in the declared devices an index is.
 pub(crate) fn device_position(spec: &HostSpec, index: u32) -> Option<usize> {
     // Nearly always devices are 0, 1, 2, ...: look there first.
@@ -117,12 +135,15 @@ pub(crate) fn device_position(spec: &HostSpec, index: u32) -> Option<usize> {
 }
 
 impl Host {
-    pub(crate) fn new(id: HostId, spec: HostSpec) -> Self {
+    pub(crate) fn new(id: HostId, declared: HostSpec, overrides: HostOverrides) -> Self {
+        let (spec, declared, overrides) = effective(declared, overrides);
         Self {
             id,
             name: Arc::from(spec.name.as_str()),
             usage: Usage::empty(spec.devices.len()),
-            spec: Arc::new(spec),
+            spec,
+            declared,
+            overrides,
             scheduling: Scheduling::Open,
             apps: SmallVec::new(),
             reservations: Vec::new(),
@@ -130,6 +151,16 @@ impl Host {
             layers: Vec::new(),
             layer_bytes: 0,
         }
+    }
+
+    /// Replaces the declaration and its overrides. The caller brings usage in step with the devices.
+    pub(crate) fn redeclare(&mut self, declared: HostSpec, overrides: HostOverrides) {
+        (self.spec, self.declared, self.overrides) = effective(declared, overrides);
+    }
+
+    /// What an operator changed of the declaration.
+    pub(crate) fn overrides(&self) -> HostOverrides {
+        self.overrides.as_deref().cloned().unwrap_or_default()
     }
 
     pub fn usage(&self) -> &Usage {

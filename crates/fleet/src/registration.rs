@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use gantry_types::{HostId, HostSpec, Label, Refused, Stamp, limits};
+use gantry_types::{HostId, HostOverrides, HostSpec, Label, Refused, Stamp, limits};
 
 use crate::{Change, EventKind, Fleet, Host, HostChange, HostRow, Scheduling, Touched, host::Usage};
 
 impl Fleet {
-    /// A host's agent says who it is and what it has. A host that is known keeps its number, its promises and its
-    /// scheduling; it may not offer less than it has promised.
-    pub fn register_host(&mut self, mut spec: HostSpec) -> Result<HostId, Refused> {
-        spec.normalize();
-        spec.validate()?;
-        if let Some(host) = self.host_named(&spec.name) {
+    /// A host's agent says who it is and what it has. A host that is known keeps its number, its promises, its
+    /// scheduling, and what an operator changed of its declaration; it may not offer less than it has promised.
+    pub fn register_host(&mut self, mut declared: HostSpec) -> Result<HostId, Refused> {
+        declared.normalize();
+        declared.validate()?;
+        if let Some(host) = self.host_named(&declared.name) {
             let id = host.id;
-            if *host.spec != spec {
-                self.replace_spec(id, spec)?;
+            if *host.declared != declared {
+                let overrides = host.overrides();
+                self.redeclare(id, declared, overrides)?;
             }
             return Ok(id);
         }
@@ -24,7 +25,7 @@ impl Fleet {
         }
         let id = self.meta.next_host;
         self.meta.next_host += 1;
-        let host = Host::new(id, spec);
+        let host = Host::new(id, declared, HostOverrides::default());
         let name = Arc::clone(&host.name);
         self.host_by_name.insert(Arc::clone(&name), id);
         self.hosts.insert(host);
@@ -34,7 +35,8 @@ impl Fleet {
         Ok(id)
     }
 
-    /// An operator changes labels or overcommit. Unset keys are left alone.
+    /// An operator changes labels or overcommit; it stands until an operator changes it again, whatever the agent
+    /// declares. Unset keys are left alone.
     pub fn update_host(
         &mut self,
         id: HostId,
@@ -42,23 +44,19 @@ impl Fleet {
         remove: &[String],
         overcommit_percent: Option<u32>,
     ) -> Result<(), Refused> {
-        let mut spec = (*self.known_host(id)?.spec).clone();
-        spec.labels.retain(|l| !remove.contains(&l.key) && !set.iter().any(|s| s.key == l.key));
-        spec.labels.extend(set.iter().cloned());
-        if let Some(percent) = overcommit_percent {
-            spec.cpu_overcommit_percent = percent;
-        }
-        spec.normalize();
-        spec.validate()?;
-        self.replace_spec(id, spec)
+        let host = self.known_host(id)?;
+        let overrides = host.overrides().changed(set, remove, overcommit_percent);
+        overrides.validate()?;
+        let declared = (*host.declared).clone();
+        self.redeclare(id, declared, overrides)
     }
 
-    fn replace_spec(&mut self, id: HostId, spec: HostSpec) -> Result<(), Refused> {
+    fn redeclare(&mut self, id: HostId, declared: HostSpec, overrides: HostOverrides) -> Result<(), Refused> {
         let host = self.known_host(id)?;
-        let usage = carried_over(host, &spec)?;
+        let usage = carried_over(host, &overrides.applied_to(&declared))?;
         let host = self.host_mut(id);
+        host.redeclare(declared, overrides);
         host.usage = usage;
-        host.spec = Arc::new(spec);
         let name = Arc::clone(&host.name);
         self.changes.push(Change::Host(id));
         self.room_changed(id);
@@ -102,6 +100,7 @@ impl Fleet {
             spec: (*host.spec).clone(),
             scheduling: host.scheduling as i32,
             removed_at: Some(self.meta.now),
+            overrides: None,
         };
         self.removed_hosts.insert(id, row);
         self.changes.push(Change::Host(id));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gantry_types::{HostId, HostSpec, Image, LayerId, LayerState, Reservation, Rev, Stamp, Volume};
+use gantry_types::{HostId, HostOverrides, HostSpec, Image, LayerId, LayerState, Reservation, Rev, Stamp, Volume};
 use prost::Message;
 
 use crate::{Answer, Change, FEATURE_LEVEL_MAX, Fleet, HeldLayer, Host, Scheduling, fleet::Meta};
@@ -54,6 +54,7 @@ pub struct LayerRow {
 pub struct HostRow {
     #[prost(uint32, tag = "1")]
     pub host: HostId,
+    /// As the agent declared it; of a host that is gone, with what an operator had changed of it.
     #[prost(message, required, tag = "2")]
     pub spec: HostSpec,
     #[prost(enumeration = "Scheduling", tag = "3")]
@@ -61,6 +62,9 @@ pub struct HostRow {
     /// Set on a host that is gone and only kept because an answer may still name it.
     #[prost(uint64, optional, tag = "4")]
     pub removed_at: Option<Stamp>,
+    /// What an operator changed of the declaration; absent where nothing is changed.
+    #[prost(message, optional, tag = "5")]
+    pub overrides: Option<HostOverrides>,
 }
 
 /// The layers on a host: each `layer << 2 | state`, sorted.
@@ -167,9 +171,10 @@ impl Fleet {
     fn host_row(&self, id: HostId) -> Option<HostRow> {
         let live = self.hosts.get(id).map(|host| HostRow {
             host: id,
-            spec: (*host.spec).clone(),
+            spec: (*host.declared).clone(),
             scheduling: host.scheduling as i32,
             removed_at: None,
+            overrides: host.overrides.as_deref().cloned(),
         });
         live.or_else(|| self.removed_hosts.get(&id).cloned())
     }
@@ -182,7 +187,7 @@ impl Fleet {
         }
         let scheduling = Scheduling::try_from(row.scheduling)
             .map_err(|_| format!("host {id} has scheduling {}, which is not known", row.scheduling))?;
-        let mut host = Host::new(id, row.spec);
+        let mut host = Host::new(id, row.spec, row.overrides.unwrap_or_default());
         host.scheduling = scheduling;
         self.host_by_name.insert(Arc::clone(&host.name), id);
         self.hosts.insert(host);

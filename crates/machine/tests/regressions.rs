@@ -4,9 +4,12 @@
 #[path = "support/world.rs"]
 mod world;
 
-use gantry_machine::{CreateVolume, DeleteVolume, Effect, Release, Renew, Reserve, fingerprint};
-use gantry_types::{DeviceShare, GpuShape, PlaceRequest, Plan, Refused, Shape, VolumeRequest};
-use world::World;
+use gantry_fleet::Fleet;
+use gantry_machine::{
+    CreateVolume, DeleteVolume, Effect, RegisterHost, Release, Renew, Reserve, UpdateHost, fingerprint,
+};
+use gantry_types::{DeviceShare, GpuShape, HostSpec, Label, PlaceRequest, Plan, Refused, Shape, VolumeRequest};
+use world::{World, spec};
 
 /// The field that a refusal names.
 fn field(refused: Refused) -> &'static str {
@@ -140,4 +143,56 @@ fn a_stamp_at_the_end_of_time_overflows_nothing() {
         panic!("not repeated")
     };
     assert_eq!(again, reservations);
+}
+
+fn label(key: &str, value: &str) -> Label {
+    Label { key: key.into(), value: value.into() }
+}
+
+/// The labels that count, as `key=value`, and the overcommit.
+fn declared(fleet: &Fleet) -> (Vec<String>, u32) {
+    let spec = &fleet.host(1).unwrap().spec;
+    (spec.labels.iter().map(|l| format!("{}={}", l.key, l.value)).collect(), spec.cpu_overcommit_percent)
+}
+
+#[test]
+fn an_agent_that_registers_anew_does_not_undo_what_an_operator_set() {
+    let mut world = World::new();
+    let spec = HostSpec { labels: vec![label("rack", "1"), label("spot", "yes"), label("tier", "a")], ..spec() };
+    world.apply(RegisterHost { spec: spec.clone() }).unwrap();
+    let update = UpdateHost {
+        name: "h".into(),
+        set_labels: vec![label("tier", "b"), label("owner", "ops")],
+        remove_labels: vec!["spot".into()],
+        cpu_overcommit_percent: Some(200),
+    };
+    world.apply(update).unwrap();
+    // More than there is without the raised overcommit.
+    let plan = Plan { host: 1, devices: Vec::new() };
+    let shape = Shape { cpu_milli: spec.cpu_shared_milli + 1, ..Shape::default() };
+    let request = PlaceRequest { shape, ..request("place") };
+    world.apply(Reserve { fingerprint: fingerprint(&request), request, plans: vec![plan] }).unwrap();
+
+    let expected = (vec!["owner=ops".to_owned(), "rack=2".into(), "tier=b".into()], 200);
+    let moved = HostSpec { labels: vec![label("rack", "2"), label("spot", "yes"), label("tier", "a")], ..spec.clone() };
+    world.apply(RegisterHost { spec: moved.clone() }).unwrap();
+    assert_eq!(declared(&world.fleet), expected);
+
+    let mut restored = Fleet::default();
+    world.fleet.rows().for_each(|row| restored.load(row).unwrap());
+    assert!(restored.rows().eq(world.fleet.rows()));
+    restored.register_host(HostSpec { memory_bytes: moved.memory_bytes + 1, ..moved }).unwrap();
+    assert_eq!(declared(&restored), expected);
+    restored.check().unwrap();
+
+    // The operator has the last word, until it says otherwise.
+    let update = UpdateHost {
+        name: "h".into(),
+        set_labels: vec![label("spot", "no")],
+        remove_labels: vec!["tier".into()],
+        cpu_overcommit_percent: Some(150),
+    };
+    world.apply(update).unwrap();
+    world.apply(RegisterHost { spec }).unwrap();
+    assert_eq!(declared(&world.fleet), (vec!["owner=ops".into(), "rack=1".into(), "spot=no".into()], 150));
 }

@@ -84,10 +84,7 @@ impl HostSpec {
         name("host.name", &self.name)?;
         name("host.region", &self.region)?;
         name("host.zone", &self.zone)?;
-        validate_labels("host.labels", &self.labels)?;
-        if self.labels.windows(2).any(|w| w[0].key == w[1].key) {
-            return Err(Refused::invalid("host.labels", "repeat a key: one value a key"));
-        }
+        validate_host_labels(&self.labels)?;
         for (field, milli) in [
             ("host.cpu_shared_milli", self.cpu_shared_milli),
             ("host.cpu_performance_milli", self.cpu_performance_milli),
@@ -96,9 +93,7 @@ impl HostSpec {
                 return Err(Refused::over(field, milli, limits::CPU_MILLI));
             }
         }
-        if self.cpu_overcommit_percent > 10_000 {
-            return Err(Refused::over("host.cpu_overcommit_percent", self.cpu_overcommit_percent.into(), 10_000));
-        }
+        validate_overcommit(self.cpu_overcommit_percent)?;
         size("host.memory_bytes", self.memory_bytes)?;
         size("host.volume_bytes", self.volume_bytes)?;
         size("host.cache_bytes", self.cache_bytes)?;
@@ -114,6 +109,22 @@ impl HostSpec {
         }
         Ok(())
     }
+}
+
+/// Checks a host's labels, sorted.
+pub(crate) fn validate_host_labels(labels: &[Label]) -> Result<(), Refused> {
+    validate_labels("host.labels", labels)?;
+    if labels.windows(2).any(|w| w[0].key == w[1].key) {
+        return Err(Refused::invalid("host.labels", "repeat a key: one value a key"));
+    }
+    Ok(())
+}
+
+pub(crate) fn validate_overcommit(percent: u32) -> Result<(), Refused> {
+    if percent > limits::OVERCOMMIT_PERCENT {
+        return Err(Refused::over("host.cpu_overcommit_percent", percent.into(), limits::OVERCOMMIT_PERCENT.into()));
+    }
+    Ok(())
 }
 
 pub(crate) fn validate_labels(field: &'static str, labels: &[Label]) -> Result<(), Refused> {

@@ -10,7 +10,7 @@ pub const MACHINES_PER_REQUEST: u32 = 1_000;
 pub const REQUESTS_PER_CALL: usize = 1_000;
 /// Devices of one host.
 pub const DEVICES_PER_HOST: usize = 64;
-/// Labels of one host, and label terms of one request.
+/// Labels that an agent declares, that an operator sets, that an operator removes; and label terms of one request.
 pub const LABELS: usize = 64;
 /// Layers of one image.
 pub const LAYERS_PER_IMAGE: usize = 1_024;
@@ -26,6 +26,8 @@ pub const SIZE_BYTES: u64 = 1 << 60;
 pub const LAYER_BYTES: u64 = 1 << 44;
 /// Largest CPU amount, in thousandths of a CPU.
 pub const CPU_MILLI: u64 = 1_000_000_000;
+/// Largest overcommit of the shared CPUs, in percent of them.
+pub const OVERCOMMIT_PERCENT: u32 = 10_000;
 /// Largest lease: one day.
 pub const LEASE_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Lease of a request that names none: a minute for the host to confirm.

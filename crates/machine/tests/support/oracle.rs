@@ -1,29 +1,23 @@
 //! What the state machine should do, in the dumbest way: lists, and every number recomputed from them each time.
 
+#[path = "oracle_hosts.rs"]
+mod oracle_hosts;
+
 use std::collections::BTreeMap;
 
 use gantry_fleet::Scheduling;
-use gantry_machine::{
-    CreateVolume, Effect, Kind, RegisterHost, Release, Renew, ReportLayers, Reserve, SetScheduling, UpdateHost,
-};
+use gantry_machine::{CreateVolume, Effect, Kind, Release, Renew, ReportLayers, Reserve};
 use gantry_types::{
     Constraints, HostSpec, Image, PlaceRequest, Plan, Reservation, Shape, Volume, VolumeRequest, limits,
 };
+
+pub use oracle_hosts::OracleHost;
 
 /// An effect, or the reason of a refusal.
 pub type Predicted = Result<Effect, &'static str>;
 type Check = Result<(), &'static str>;
 
 const INVALID: &str = "INVALID_ARGUMENT";
-
-#[derive(Clone, Debug)]
-pub struct OracleHost {
-    pub id: u32,
-    pub spec: HostSpec,
-    pub scheduling: i32,
-    /// State by digest.
-    pub layers: BTreeMap<Vec<u8>, i32>,
-}
 
 /// What is free; negative where too much was given away.
 #[derive(Debug, PartialEq)]
@@ -351,69 +345,6 @@ impl Oracle {
         self.requests.drain(..old);
     }
 
-    fn register(&mut self, command: &RegisterHost) -> Predicted {
-        let mut spec = command.spec.clone();
-        spec.labels.sort();
-        spec.devices.sort_by_key(|d| d.index);
-        spec_is_sane(&spec)?;
-        let rev = self.rev;
-        if let Ok(at) = self.named(&spec.name) {
-            return self.replace_spec(at, spec).map(|()| Effect::HostRegistered { rev, host: self.hosts[at].id });
-        }
-        self.hosts_ever += 1;
-        self.hosts.push(OracleHost { id: self.hosts_ever, spec, scheduling: 0, layers: BTreeMap::new() });
-        Ok(Effect::HostRegistered { rev, host: self.hosts_ever })
-    }
-
-    fn update(&mut self, command: &UpdateHost) -> Check {
-        let at = self.named(&command.name)?;
-        let mut spec = self.hosts[at].spec.clone();
-        spec.labels.retain(|l| !command.remove_labels.contains(&l.key));
-        spec.labels.retain(|l| command.set_labels.iter().all(|set| set.key != l.key));
-        spec.labels.extend(command.set_labels.clone());
-        spec.labels.sort();
-        spec.cpu_overcommit_percent = command.cpu_overcommit_percent.unwrap_or(spec.cpu_overcommit_percent);
-        spec_is_sane(&spec)?;
-        self.replace_spec(at, spec)
-    }
-
-    fn replace_spec(&mut self, at: usize, spec: HostSpec) -> Check {
-        let host = &self.hosts[at];
-        let free = self.free(host.id, &spec);
-        let kind = |spec: &HostSpec, index| spec.devices.iter().find(|d| d.index == index).map(|d| d.kind.clone());
-        let used = |index: &u32| {
-            self.reservations.iter().any(|r| r.plan.host == host.id && r.plan.devices.iter().any(|d| d.index == *index))
-        };
-        let moved = free.gpus.keys().any(|index| used(index) && kind(&spec, *index) != kind(&host.spec, *index));
-        if moved || free.cpu.iter().chain([&free.memory, &free.disk]).any(|left| *left < 0) {
-            return Err("LESS_THAN_PROMISED");
-        }
-        self.hosts[at].spec = spec;
-        Ok(())
-    }
-
-    fn remove(&mut self, name: &str) -> Check {
-        let at = self.named(name)?;
-        let id = self.hosts[at].id;
-        if self.reservations.iter().any(|r| r.plan.host == id) || self.volumes.iter().any(|v| v.host == id) {
-            return Err("HOST_IN_USE");
-        }
-        self.hosts.remove(at);
-        self.removed.push((id, self.now));
-        self.keep_named_layers();
-        Ok(())
-    }
-
-    fn schedule(&mut self, command: &SetScheduling) -> Predicted {
-        let at = self.named(&command.name)?;
-        if command.scheduling > 2 {
-            return Err(INVALID);
-        }
-        self.hosts[at].scheduling = command.scheduling;
-        let reservations = self.reservations.iter().filter(|r| r.plan.host == self.hosts[at].id).count() as u32;
-        Ok(Effect::SchedulingSet { rev: self.rev, reservations })
-    }
-
     fn report(&mut self, command: &ReportLayers) -> Check {
         let is_digest = |bytes: &Vec<u8>| bytes.len() == 32;
         let sane =
@@ -472,11 +403,4 @@ fn shape_is_sane(shape: &Shape) -> bool {
     });
     let asks_for_something = shape.cpu_milli > 0 || shape.memory_bytes > 0 || shape.gpu.is_some();
     shape.cpu_kind < 2 && shape.memory_bytes <= limits::SIZE_BYTES && asks_for_something && gpu_is_sane
-}
-
-fn spec_is_sane(spec: &HostSpec) -> Check {
-    let repeated_label = spec.labels.windows(2).any(|pair| pair[0].key == pair[1].key);
-    let repeated_device = spec.devices.windows(2).any(|pair| pair[0].index == pair[1].index);
-    let absurd = spec.memory_bytes > limits::SIZE_BYTES || spec.cpu_overcommit_percent > 10_000;
-    if spec.name.is_empty() || repeated_label || repeated_device || absurd { Err(INVALID) } else { Ok(()) }
 }
