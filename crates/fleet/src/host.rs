@@ -179,7 +179,7 @@ impl Host {
         &self.layers
     }
 
-    /// Compressed bytes of all layers on the host.
+    /// Compressed bytes of all layers on the host, as far as agents and manifests say. For people to look at.
     pub fn layer_bytes(&self) -> u64 {
         self.layer_bytes
     }

@@ -10,7 +10,7 @@ use crate::{Change, EventKind, Fleet};
 #[derive(Clone, Debug)]
 pub struct ImageEntry {
     pub image: Arc<Image>,
-    /// Distinct layers, sorted by number: a manifest may list one twice, a host stores it once.
+    /// Distinct layers, sorted by number: a manifest may list one twice, a host stores it once. The first listing counts.
     pub layers: Arc<[ImageLayer]>,
     /// Sum over the distinct layers.
     pub size_bytes: u64,
@@ -19,6 +19,7 @@ pub struct ImageEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageLayer {
     pub layer: LayerId,
+    /// As the manifest says. An agent's word on the same layer plays no part.
     pub size_bytes: u64,
 }
 
@@ -61,8 +62,9 @@ impl Fleet {
             }
         }
         let ids = self.layers.image_added(&distinct, &mut self.changes);
+        let sizes = distinct.iter().map(|&(_, size_bytes)| size_bytes);
         let mut layers: Vec<ImageLayer> =
-            ids.into_iter().map(|layer| ImageLayer { layer, size_bytes: self.layers.size_bytes(layer) }).collect();
+            ids.into_iter().zip(sizes).map(|(layer, size_bytes)| ImageLayer { layer, size_bytes }).collect();
         layers.sort_by_key(|l| l.layer);
         let size_bytes = layers.iter().map(|l| l.size_bytes).sum();
         Ok(ImageEntry { image: Arc::new(image), layers: layers.into(), size_bytes })

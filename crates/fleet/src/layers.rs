@@ -31,6 +31,8 @@ pub struct LayerReport {
 #[derive(Clone, Debug)]
 struct LayerEntry {
     digest: Digest,
+    /// As whoever named the layer first said. Only what a host's layers take together is counted with it; an image
+    /// goes by its manifest.
     size_bytes: u64,
     /// Images whose manifest lists it, each counted once.
     images: u32,
@@ -237,10 +239,6 @@ impl Fleet {
 
     pub fn layer_digest(&self, layer: LayerId) -> Digest {
         self.layers.digest(layer)
-    }
-
-    pub fn layer_size_bytes(&self, layer: LayerId) -> u64 {
-        self.layers.size_bytes(layer)
     }
 
     /// Distinct layers known.

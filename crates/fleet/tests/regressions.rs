@@ -72,6 +72,34 @@ fn sizes_of_layers_cannot_overflow_their_sum() {
 }
 
 #[test]
+fn the_sizes_of_an_image_are_those_of_its_manifest() {
+    for said in [0, 1, limits::LAYER_BYTES] {
+        let mut fleet = Fleet::default();
+        let host = fleet.register_host(spec("h")).unwrap();
+        let present = vec![(digest(0), said, LayerState::Blob)];
+        fleet.report_layers(host, &LayerReport { present, ..LayerReport::default() }).unwrap();
+        let image = |reference: &str, size_bytes| Image {
+            reference: reference.into(),
+            digest: digest(9).0.to_vec(),
+            platform: "linux/amd64".into(),
+            layers: vec![Layer { digest: digest(0).0.to_vec(), size_bytes, diff_id: Vec::new() }],
+        };
+        fleet.record_image(image("one", 500)).unwrap();
+        // Each manifest counts by its own word.
+        fleet.record_image(image("other", 600)).unwrap();
+        let mut restored = Fleet::default();
+        fleet.rows().for_each(|row| restored.load(row).unwrap());
+        for fleet in [&fleet, &restored] {
+            for (reference, size_bytes) in [("one", 500), ("other", 600)] {
+                let entry = fleet.image(reference).unwrap();
+                assert_eq!((entry.size_bytes, entry.layers[0].size_bytes), (size_bytes, size_bytes), "{said}");
+            }
+            fleet.check().unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_removed_host_is_kept_while_an_answer_names_it() {
     let mut fleet = Fleet::default();
     fleet.begin(1, 1_000);

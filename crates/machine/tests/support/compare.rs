@@ -1,6 +1,10 @@
 //! Compares a fleet with the oracle.
 
+use std::collections::BTreeMap;
+
 use gantry_fleet::Fleet;
+use gantry_placement::present_bytes;
+use gantry_types::Image;
 
 use crate::oracle::{Free, Oracle, OracleHost};
 
@@ -45,15 +49,29 @@ impl Oracle {
         same("free room", &free, &self.free(expected.id, &expected.spec))?;
         let layers = host.layers().iter().map(|held| (fleet.layer_digest(held.layer).0.to_vec(), held.state as i32));
         same("layers", &layers.collect(), &expected.layers)?;
-        for held in host.layers() {
-            let size = self.layer_sizes.get(fleet.layer_digest(held.layer).0.as_slice());
-            same("layer size", &Some(&fleet.layer_size_bytes(held.layer)), &size)?;
+        let bytes: u64 = expected.layers.keys().map(|digest| self.layer_sizes[digest]).sum();
+        same("layer bytes", &host.layer_bytes(), &bytes)?;
+        for (reference, image) in &self.images {
+            let sizes = manifest_sizes(image);
+            let entry = fleet.image(reference).ok_or("an image is not found")?;
+            same("image bytes", &entry.size_bytes, &sizes.values().sum())?;
+            let present = sizes.iter().filter(|(digest, _)| expected.layers.contains_key(**digest));
+            same("present bytes", &present_bytes(Some(entry), host), &present.map(|(_, size)| size).sum())?;
         }
         self.reservations.iter().filter(|r| r.plan.host == expected.id).try_for_each(|r| {
             let machines = self.reservations.iter().filter(|o| o.plan.host == expected.id && o.app == r.app).count();
             same("machines of an app", &fleet.app_number(&r.app).map(|n| host.machines_of(n) as usize), &Some(machines))
         })
     }
+}
+
+/// Each layer once, with its first size.
+fn manifest_sizes(image: &Image) -> BTreeMap<&[u8], u64> {
+    let mut sizes = BTreeMap::new();
+    for layer in &image.layers {
+        sizes.entry(layer.digest.as_slice()).or_insert(layer.size_bytes);
+    }
+    sizes
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, fleet: &T, oracle: &T) -> Result<(), String> {

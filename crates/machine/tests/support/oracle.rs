@@ -378,7 +378,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// A layer's first size stays for as long as anything names the layer.
+    /// Of what lies on hosts, a layer's first size stays for as long as anything names the layer.
     fn keep_named_layers(&mut self) {
         let Self { hosts, images, layer_sizes, .. } = self;
         layer_sizes.retain(|digest, _| {
