@@ -6,7 +6,7 @@ use prost::{Enumeration, Message};
 
 use crate::{
     Refused,
-    error::{optional_name, size},
+    error::{layer_size, optional_name},
     limits,
 };
 
@@ -119,7 +119,7 @@ impl Image {
             if !layer.diff_id.is_empty() {
                 Digest::from_bytes("image.layers.diff_id", &layer.diff_id)?;
             }
-            size("image.layers.size_bytes", layer.size_bytes)?;
+            layer_size("image.layers.size_bytes", layer.size_bytes)?;
         }
         Ok(())
     }

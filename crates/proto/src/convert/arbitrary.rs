@@ -105,7 +105,7 @@ pub(crate) fn host_spec() -> impl Strategy<Value = types::HostSpec> {
 
 pub(crate) fn image() -> impl Strategy<Value = types::Image> {
     let digest = || any::<[u8; 32]>().prop_map(|digest| digest.to_vec());
-    let layer = (digest(), 0..=limits::SIZE_BYTES, prop_oneof![Just(Vec::new()), digest()])
+    let layer = (digest(), 0..=limits::LAYER_BYTES, prop_oneof![Just(Vec::new()), digest()])
         .prop_map(|(digest, size_bytes, diff_id)| types::Layer { digest, size_bytes, diff_id });
     (reference(), digest(), prop_oneof![Just(String::new()), name()], vec(layer, 1..6))
         .prop_map(|(reference, digest, platform, layers)| types::Image { reference, digest, platform, layers })
@@ -115,7 +115,7 @@ pub(crate) fn layer_report() -> impl Strategy<Value = LayerReport> {
     let state =
         prop_oneof![Just(types::LayerState::Pulling), Just(types::LayerState::Blob), Just(types::LayerState::Unpacked)];
     let digest = || any::<[u8; 32]>().prop_map(types::Digest);
-    let present = (digest(), 0..=limits::SIZE_BYTES, state).prop_map(|(digest, size_bytes, state)| PresentLayer {
+    let present = (digest(), 0..=limits::LAYER_BYTES, state).prop_map(|(digest, size_bytes, state)| PresentLayer {
         digest,
         size_bytes,
         state,

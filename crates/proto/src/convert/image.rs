@@ -99,7 +99,7 @@ mod tests {
             ("image.layers", |i| i.layers = vec![i.layers[0].clone(); limits::LAYERS_PER_IMAGE + 1]),
             ("image.layers.digest", |i| i.layers[0].digest = "md5:00".into()),
             ("image.layers.diff_id", |i| i.layers[0].diff_id = "sha256:xyz".into()),
-            ("image.layers.size_bytes", |i| i.layers[0].size_bytes = u64::MAX),
+            ("image.layers.size_bytes", |i| i.layers[0].size_bytes = limits::LAYER_BYTES + 1),
         ];
         for (expected, spoil) in cases {
             let mut message = good();

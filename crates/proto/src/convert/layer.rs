@@ -1,6 +1,6 @@
 //! What a host says of the layers it holds.
 
-use gantry_types::{Digest, LayerState, Refused, error::size, limits};
+use gantry_types::{Digest, LayerState, Refused, error::layer_size, limits};
 
 use crate::v1;
 
@@ -45,7 +45,7 @@ impl TryFrom<&v1::LayerOnHost> for PresentLayer {
     type Error = Refused;
 
     fn try_from(message: &v1::LayerOnHost) -> Result<Self, Refused> {
-        size("layers.present.size_bytes", message.size_bytes)?;
+        layer_size("layers.present.size_bytes", message.size_bytes)?;
         let state = match v1::LayerState::try_from(message.state) {
             Ok(v1::LayerState::Unspecified | v1::LayerState::Unpacked) => LayerState::Unpacked,
             Ok(v1::LayerState::Blob) => LayerState::Blob,
@@ -109,7 +109,7 @@ mod tests {
         };
         for (message, expected) in [
             (present(&digest, 1, 9), "layers.present.state"),
-            (present(&digest, u64::MAX, 1), "layers.present.size_bytes"),
+            (present(&digest, limits::LAYER_BYTES + 1, 1), "layers.present.size_bytes"),
             (present("sha256:", 1, 1), "layers.present.digest"),
             (v1::LayerReport { gone: vec!["x".into()], ..Default::default() }, "layers.gone"),
             (v1::LayerReport { full: true, gone: vec![digest.clone()], ..Default::default() }, "layers.gone"),
