@@ -1,5 +1,7 @@
 //! Requests to place machines.
 
+use std::collections::BTreeMap;
+
 use gantry_types::{self as types, Refused, limits};
 
 use crate::{convert::shape::shape, v1};
@@ -41,11 +43,21 @@ impl From<types::PlaceRequest> for v1::PlaceRequest {
 }
 
 impl v1::PlaceManyRequest {
-    /// Checks the number of requests. Each request is converted, and refused, on its own.
+    /// Checks the number of requests, and that they are different ones. Each request is converted, and refused, on its
+    /// own.
     pub fn check(&self) -> Result<(), Refused> {
         let (have, limit) = (self.requests.len(), limits::REQUESTS_PER_CALL);
         if have > limit {
             return Err(Refused::over("requests", have as u64, limit as u64));
+        }
+        let mut seen = BTreeMap::new();
+        // One without an id is refused on its own.
+        let named = self.requests.iter().enumerate().filter(|(_, request)| !request.request_id.is_empty());
+        for (at, request) in named {
+            if let Some(before) = seen.insert(request.request_id.as_str(), at) {
+                let why = format!("{before} and {at} (from 0) have the same request_id: give each request its own");
+                return Err(Refused::invalid("requests", why));
+            }
         }
         Ok(())
     }
@@ -123,5 +135,18 @@ mod tests {
     fn too_many_requests_in_one_call_are_refused() {
         let message = v1::PlaceManyRequest { requests: vec![good(); limits::REQUESTS_PER_CALL + 1] };
         assert!(matches!(message.check(), Err(Refused::Invalid { field: "requests", .. })));
+    }
+
+    #[test]
+    fn a_request_id_occurs_once_in_a_call() {
+        let named = |id: &str| v1::PlaceRequest { request_id: id.into(), ..good() };
+        let call = |ids: &[&str]| v1::PlaceManyRequest { requests: ids.iter().map(|id| named(id)).collect() };
+        let refused = call(&["a", "b", "c", "b"]).check().expect_err("a repeated id was accepted");
+        assert_eq!(
+            refused.to_string(),
+            "requests 1 and 3 (from 0) have the same request_id: give each request its own"
+        );
+        assert_eq!(call(&["a", "b", "c"]).check(), Ok(()));
+        assert_eq!(call(&["", ""]).check(), Ok(()), "each is refused on its own");
     }
 }
