@@ -115,13 +115,15 @@ impl Fleet {
     }
 
     /// Switches behaviour on, once every member has it. Never back.
+    ///
+    /// # Panics
+    ///
+    /// On a level that this code does not know. Another binary may know it, so a refusal would let replicas differ.
     pub fn set_feature_level(&mut self, level: u32) -> Result<(), Refused> {
         if level < self.meta.feature_level {
             return Err(Refused::FeatureLevel { want: level, have: self.meta.feature_level });
         }
-        if level > FEATURE_LEVEL_MAX {
-            return Err(Refused::over("level", level.into(), FEATURE_LEVEL_MAX.into()));
-        }
+        assert!(level <= FEATURE_LEVEL_MAX, "feature level {level} is not known to this binary: upgrade it");
         if level != self.meta.feature_level {
             self.meta.feature_level = level;
             self.happened(EventKind::FeatureLevel(level));

@@ -19,7 +19,11 @@ pub fn admit(fleet: &Fleet, grant: Grant<'_>) -> Result<(), Rejection> {
     fleet.fits(grant)
 }
 
-/// Applies an entry that [`Entry::read`] let through: one outcome a command, in order.
+/// Applies an entry that [`Entry::check`] let through: one outcome a command, in order.
+///
+/// # Panics
+///
+/// On an entry that [`Entry::check`] refuses: to go on would let this replica differ.
 ///
 /// Requests are validated here too, so that no caller of the log can make a replica compute with numbers out of range.
 /// That makes the rules of `validate` part of the replicated behaviour: changing one takes a new feature level.
@@ -31,7 +35,7 @@ pub fn apply(fleet: &mut Fleet, rev: Rev, entry: &Entry) -> Vec<Outcome> {
 pub fn apply_with(fleet: &mut Fleet, rev: Rev, entry: &Entry, admit: Admit) -> Vec<Outcome> {
     fleet.begin(rev, entry.stamp);
     let kinds = entry.commands.iter().map(|command| command.kind.as_ref());
-    let outcomes = kinds.map(|kind| kind.expect("Entry::read refuses unknown commands").apply(fleet, admit)).collect();
+    let outcomes = kinds.map(|kind| kind.expect("Entry::check refuses unknown commands").apply(fleet, admit)).collect();
     fleet.forget_requests(FORGOTTEN_PER_COMMAND * entry.commands.len());
     outcomes
 }

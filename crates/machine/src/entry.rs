@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use gantry_fleet::FEATURE_LEVEL_MAX;
 use gantry_types::Stamp;
 use prost::Message;
 
-use crate::Command;
+use crate::{Command, Kind};
 
 /// The newest layout of entries that this code writes and reads.
 ///
@@ -34,7 +35,14 @@ pub struct Entry {
 pub enum EntryError {
     Malformed(String),
     Version(u32),
-    UnknownCommand { position: usize },
+    UnknownCommand {
+        position: usize,
+    },
+    /// A command switches on behaviour that this code does not have.
+    FeatureLevel {
+        position: usize,
+        level: u32,
+    },
 }
 
 impl fmt::Display for EntryError {
@@ -47,6 +55,13 @@ impl fmt::Display for EntryError {
             Self::UnknownCommand { position } => {
                 write!(f, "command {position} of the log entry is not known to this binary: upgrade it")
             }
+            Self::FeatureLevel { position, level } => {
+                write!(
+                    f,
+                    "command {position} of the log entry sets feature level {level}, this binary knows up to \
+                     {FEATURE_LEVEL_MAX}: upgrade it"
+                )
+            }
         }
     }
 }
@@ -57,13 +72,23 @@ impl Entry {
     /// Reads an entry, and refuses one that holds anything this code does not know.
     pub fn read(bytes: &[u8]) -> Result<Self, EntryError> {
         let entry = Self::decode(bytes).map_err(|e| EntryError::Malformed(e.to_string()))?;
-        if entry.version == 0 || entry.version > ENTRY_VERSION {
-            return Err(EntryError::Version(entry.version));
+        entry.check()?;
+        Ok(entry)
+    }
+
+    /// Whether this code can apply the entry. Asked of every entry before it is applied, also of one that was never
+    /// encoded.
+    pub fn check(&self) -> Result<(), EntryError> {
+        if self.version == 0 || self.version > ENTRY_VERSION {
+            return Err(EntryError::Version(self.version));
         }
-        match entry.commands.iter().position(|command| command.kind.is_none()) {
-            Some(position) => Err(EntryError::UnknownCommand { position }),
-            None => Ok(entry),
-        }
+        self.commands.iter().enumerate().try_for_each(|(position, command)| match &command.kind {
+            None => Err(EntryError::UnknownCommand { position }),
+            Some(Kind::SetFeatureLevel(set)) if set.level > FEATURE_LEVEL_MAX => {
+                Err(EntryError::FeatureLevel { position, level: set.level })
+            }
+            Some(_) => Ok(()),
+        })
     }
 }
 

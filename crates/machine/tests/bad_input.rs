@@ -188,7 +188,6 @@ fn declarations_of_hosts() {
         ("host.labels repeat", update(vec![label("k"), label("k")], None)),
         ("host.cpu_overcommit_percent", update(Vec::new(), Some(10_001))),
         ("scheduling is 3", SetScheduling { name: "h".into(), scheduling: 3 }.into()),
-        ("level", SetFeatureLevel { level: 2 }.into()),
     ]);
 }
 

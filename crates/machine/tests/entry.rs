@@ -3,13 +3,15 @@
 
 use std::collections::BTreeSet;
 
+use gantry_fleet::{FEATURE_LEVEL_MAX, Fleet};
 use gantry_machine::{
     Command, Confirm, CreateVolume, DeleteVolume, ENTRY_VERSION, EndByHost, Entry, EntryError, Expire, Kind,
     LayerPresent, RecordImage, RegisterHost, Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel,
     SetScheduling, UpdateHost,
 };
 use gantry_types::{
-    Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Shape, VolumeRequest,
+    Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Refused, Shape,
+    VolumeRequest,
 };
 use prost::Message;
 
@@ -55,6 +57,20 @@ fn what_is_not_known_is_refused() {
     assert_eq!(Entry::read(&newer), Err(EntryError::UnknownCommand { position: 1 }));
     newer.drain(newer.len() - 9..newer.len() - 4);
     assert_eq!(Entry::read(&newer), Ok(entry(vec![expire(), expire()])));
+}
+
+#[test]
+fn a_feature_level_that_is_not_known_stops_a_replica_and_is_no_outcome() {
+    let level = FEATURE_LEVEL_MAX + 1;
+    let newer = entry(vec![Expire {}.into(), SetFeatureLevel { level }.into()]);
+    let expected = Err(EntryError::FeatureLevel { position: 1, level });
+    assert_eq!(newer.check(), expected);
+    assert_eq!(Entry::read(&newer.encode_to_vec()).map(drop), expected);
+    let apply = std::panic::catch_unwind(|| gantry_machine::apply(&mut Fleet::default(), 1, &newer));
+    assert!(apply.is_err(), "an entry that nobody checked was applied: {apply:?}");
+
+    assert!(matches!(SetFeatureLevel::known(level), Err(Refused::Invalid { field: "level", .. })));
+    assert_eq!(SetFeatureLevel::known(FEATURE_LEVEL_MAX), Ok(()));
 }
 
 #[test]

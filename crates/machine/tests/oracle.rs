@@ -139,7 +139,6 @@ const OUTCOMES: &[&str] = &[
     "Reserve OK",
     "Reserve REQUEST_ID_REUSED",
     "SetFeatureLevel FEATURE_LEVEL",
-    "SetFeatureLevel INVALID_ARGUMENT",
     "SetFeatureLevel OK",
     "SetScheduling INVALID_ARGUMENT",
     "SetScheduling OK",

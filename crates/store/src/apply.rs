@@ -99,11 +99,11 @@ impl Applier {
 /// The commands of an entry. One that this program does not know must not be guessed at: replicas would come to differ.
 fn commands(entry: &LogEntry) -> Result<Option<Arc<Entry>>, StoreError> {
     let Payload::Commands(commands) = &entry.payload else { return Ok(None) };
-    if let Some(decoded) = &commands.decoded {
-        return Ok(Some(Arc::clone(decoded)));
-    }
-    let read = Entry::read(&commands.bytes);
-    read.map(|read| Some(Arc::new(read))).map_err(|source| StoreError::Entry { index: entry.pos.index, source })
+    let known = match &commands.decoded {
+        Some(decoded) => decoded.check().map(|()| Arc::clone(decoded)),
+        None => Entry::read(&commands.bytes).map(Arc::new),
+    };
+    known.map(Some).map_err(|source| StoreError::Entry { index: entry.pos.index, source })
 }
 
 fn apply_commands(state: &mut State, rev: Rev, entry: &Entry) -> Applied {

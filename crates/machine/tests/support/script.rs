@@ -259,7 +259,7 @@ fn plain() -> impl Strategy<Value = Kind> {
             .prop_map(|(name, scheduling)| Kind::SetScheduling(SetScheduling { name, scheduling })),
         3 => image().prop_map(|image| Kind::RecordImage(RecordImage { image })),
         4 => Just(Kind::Expire(Expire {})),
-        1 => (0..3u32).prop_map(|level| Kind::SetFeatureLevel(SetFeatureLevel { level })),
+        1 => (0..2u32).prop_map(|level| Kind::SetFeatureLevel(SetFeatureLevel { level })),
     ]
 }
 

@@ -100,6 +100,7 @@ impl Cluster for ClusterService {
     ) -> Result<Response<v1::SetFeatureLevelResponse>, Status> {
         let deadline = deadline::of(request.metadata());
         let command = SetFeatureLevel { level: request.into_inner().level };
+        SetFeatureLevel::known(command.level).map_err(invalid)?;
         let rev = answer::rev(self.0.command(command, deadline).await)?;
         Ok(Response::new(v1::SetFeatureLevelResponse { rev }))
     }
