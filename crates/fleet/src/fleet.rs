@@ -9,8 +9,8 @@ use std::{
 use gantry_types::{HostId, Refused, Reservation, ReservationId, Rev, Stamp, Volume, VolumeId};
 
 use crate::{
-    Change, Event, EventKind, Host, HostRow, ImageEntry, Journal, Touched, host_table::HostTable, layers::LayerTable,
-    lookup::Lookup, request_memory::RequestMemory,
+    Bounds, Change, Event, EventKind, Host, HostRow, ImageEntry, Journal, Touched, host_table::HostTable,
+    layers::LayerTable, lookup::Lookup, request_memory::RequestMemory,
 };
 
 /// The newest behaviour this code knows. A command that needs more than the replicated level is refused.
@@ -19,13 +19,13 @@ pub const FEATURE_LEVEL_MAX: u32 = 1;
 /// Everything that is replicated, with every index over it.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
+    pub(crate) bounds: Bounds,
     pub(crate) meta: Meta,
     pub(crate) hosts: HostTable,
     pub(crate) host_by_name: Lookup<Arc<str>, HostId>,
     /// Removed hosts, kept while an answer may still name them.
     pub(crate) removed_hosts: BTreeMap<HostId, HostRow>,
     pub(crate) images: BTreeMap<String, ImageEntry>,
-    pub(crate) image_generation: u64,
     pub(crate) layers: LayerTable,
     pub(crate) reservations: BTreeMap<ReservationId, Arc<Reservation>>,
     pub(crate) leases: BTreeSet<(Stamp, ReservationId)>,

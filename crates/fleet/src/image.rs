@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use gantry_types::{Digest, Image, LayerId, Refused, limits};
+use gantry_types::{Digest, Image, LayerId, Refused};
 
-use crate::{Change, EventKind, Fleet};
+use crate::{Change, EventKind, Fleet, bounds::room};
 
 /// An image with its layers numbered.
 #[derive(Clone, Debug)]
@@ -30,15 +30,16 @@ impl Fleet {
         if self.images.get(&image.reference).is_some_and(|known| *known.image == image) {
             return Ok(());
         }
-        if !self.images.contains_key(&image.reference) && self.images.len() >= limits::IMAGES {
-            return Err(Refused::Full { what: "images", limit: limits::IMAGES });
+        if !self.images.contains_key(&image.reference) {
+            room("images", self.images.len(), 1, self.bounds.images)?;
         }
+        let distinct = distinct_layers(&image)?;
+        self.room_for_layers(distinct.iter().map(|(digest, _)| digest))?;
         let reference = image.reference.clone();
-        let entry = self.number_layers(image)?;
+        let entry = self.number_layers(image, &distinct);
         if let Some(old) = self.images.insert(reference.clone(), entry) {
             self.layers.image_removed(old.layers.iter().map(|l| l.layer), &mut self.changes);
         }
-        self.image_generation += 1;
         self.changes.push(Change::Image(reference.clone()));
         self.happened(EventKind::ImageRecorded(Arc::from(reference)));
         Ok(())
@@ -46,27 +47,20 @@ impl Fleet {
 
     pub(crate) fn load_image(&mut self, image: Image) -> Result<(), String> {
         let reference = image.reference.clone();
-        let entry = self.number_layers(image).map_err(|e| e.to_string())?;
+        let distinct = distinct_layers(&image).map_err(|e| e.to_string())?;
+        let entry = self.number_layers(image, &distinct);
         self.images.insert(reference, entry);
         Ok(())
     }
 
-    fn number_layers(&mut self, image: Image) -> Result<ImageEntry, Refused> {
-        let mut seen = BTreeSet::new();
-        let mut distinct = Vec::with_capacity(image.layers.len());
-        for layer in &image.layers {
-            let digest = Digest::from_bytes("image.layers.digest", &layer.digest)?;
-            if seen.insert(digest) {
-                distinct.push((digest, layer.size_bytes));
-            }
-        }
-        let ids = self.layers.image_added(&distinct, &mut self.changes);
+    fn number_layers(&mut self, image: Image, distinct: &[(Digest, u64)]) -> ImageEntry {
+        let ids = self.layers.image_added(distinct, &mut self.changes);
         let sizes = distinct.iter().map(|&(_, size_bytes)| size_bytes);
         let mut layers: Vec<ImageLayer> =
             ids.into_iter().zip(sizes).map(|(layer, size_bytes)| ImageLayer { layer, size_bytes }).collect();
         layers.sort_by_key(|l| l.layer);
         let size_bytes = layers.iter().map(|l| l.size_bytes).sum();
-        Ok(ImageEntry { image: Arc::new(image), layers: layers.into(), size_bytes })
+        ImageEntry { image: Arc::new(image), layers: layers.into(), size_bytes }
     }
 
     pub fn image(&self, reference: &str) -> Option<&ImageEntry> {
@@ -82,9 +76,17 @@ impl Fleet {
     pub fn image_count(&self) -> usize {
         self.images.len()
     }
+}
 
-    /// Grows whenever any reference changes what it stands for.
-    pub fn image_generation(&self) -> u64 {
-        self.image_generation
+/// A manifest's layers, each once, as it was listed first.
+pub(crate) fn distinct_layers(image: &Image) -> Result<Vec<(Digest, u64)>, Refused> {
+    let mut seen = BTreeSet::new();
+    let mut distinct = Vec::with_capacity(image.layers.len());
+    for layer in &image.layers {
+        let digest = Digest::from_bytes("image.layers.digest", &layer.digest)?;
+        if seen.insert(digest) {
+            distinct.push((digest, layer.size_bytes));
+        }
     }
+    Ok(distinct)
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use gantry_types::{Digest, HostId, LayerId, LayerState, Refused, limits};
 
-use crate::{Change, Fleet, Host, LayerRow, Touched, lookup::Lookup};
+use crate::{Change, Fleet, Host, LayerRow, Touched, bounds::room, lookup::Lookup};
 
 /// A layer on a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +165,7 @@ impl Fleet {
         if self.layers_after(self.known_host(host)?, report) > limits::LAYERS_PER_HOST {
             return Err(Refused::Full { what: "layers on this host", limit: limits::LAYERS_PER_HOST });
         }
+        self.room_for_layers(report.present.iter().map(|(digest, ..)| digest))?;
         // New layers are linked before old ones are dropped, so that a layer in both never loses its number.
         let before = if report.full { std::mem::take(&mut self.host_mut(host).layers) } else { Vec::new() };
         for &(digest, size_bytes, state) in &report.present {
@@ -189,6 +190,16 @@ impl Fleet {
         self.changes.push(Change::Layers(host));
         self.journal.push(Touched { host, layers: true });
         Ok(())
+    }
+
+    /// Whether these layers fit beside all that are known. They are only looked at where the table is nearly full.
+    pub(crate) fn room_for_layers<'a>(&self, layers: impl ExactSizeIterator<Item = &'a Digest>) -> Result<(), Refused> {
+        let (have, limit) = (self.layers.len(), self.bounds.layers);
+        if have + layers.len() <= limit {
+            return Ok(());
+        }
+        let new: BTreeSet<&Digest> = layers.filter(|digest| self.layers.find(digest).is_none()).collect();
+        room("layers", have, new.len(), limit)
     }
 
     /// How many layers a host would have after a report, before it forgets those gone.

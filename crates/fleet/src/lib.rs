@@ -7,6 +7,7 @@
 //! Must not be in here: I/O, clocks, randomness, floats, anything whose order depends on a hash. Two replicas that
 //! apply the same log must hold the same rows, byte for byte (S5).
 
+mod bounds;
 mod change;
 mod check;
 mod event;
@@ -24,6 +25,7 @@ mod request_memory;
 mod row;
 mod volume;
 
+pub use bounds::Bounds;
 pub use change::Change;
 pub use event::{EndReason, Event, EventKind, HostChange};
 pub use fleet::{FEATURE_LEVEL_MAX, Fleet};

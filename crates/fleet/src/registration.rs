@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gantry_types::{HostId, HostOverrides, HostSpec, Label, Refused, Stamp, limits};
 
-use crate::{Change, EventKind, Fleet, Host, HostChange, HostRow, Scheduling, Touched, host::Usage};
+use crate::{Change, EventKind, Fleet, Host, HostChange, HostRow, Scheduling, Touched, bounds::room, host::Usage};
 
 impl Fleet {
     /// A host's agent says who it is and what it has. A host that is known keeps its number, its promises, its
@@ -20,9 +20,7 @@ impl Fleet {
             }
             return Ok(id);
         }
-        if self.hosts.len() >= limits::HOSTS {
-            return Err(Refused::Full { what: "hosts", limit: limits::HOSTS });
-        }
+        room("hosts", self.hosts.len(), 1, self.bounds.hosts)?;
         let id = self.meta.next_host;
         self.meta.next_host += 1;
         let host = Host::new(id, declared, HostOverrides::default());

@@ -2,7 +2,7 @@
 //!
 //! Rows are kept in the order they were answered in, which is the order of their stamps, so expiry takes from the front.
 
-use gantry_types::{DeviceShare, Fence, HostId, Refused, ReservationId, Rev, Stamp, Volume, limits};
+use gantry_types::{DeviceShare, Fence, HostId, ReservationId, Rev, Stamp, Volume, limits};
 use prost::{Message, Oneof};
 
 use crate::{Change, Fleet, RequestRow};
@@ -72,14 +72,6 @@ impl Fleet {
     /// Request answers remembered.
     pub fn request_count(&self) -> usize {
         self.requests.len()
-    }
-
-    /// True while one more answer can be remembered.
-    pub fn room_for_request(&self) -> Result<(), Refused> {
-        if self.requests.len() < limits::REQUEST_MEMORY {
-            return Ok(());
-        }
-        Err(Refused::RequestMemoryFull { limit: limits::REQUEST_MEMORY })
     }
 
     /// Remembers the answer to a request that [`Fleet::recall`] called new.

@@ -40,6 +40,12 @@ pub const REQUEST_MEMORY: usize = 8_000_000;
 pub const EXPIRED_PER_COMMAND: usize = 4_096;
 /// Hosts of a fleet.
 pub const HOSTS: usize = 1_000_000;
+/// Reservations of a fleet.
+pub const RESERVATIONS: usize = 4_000_000;
+/// Volumes of a fleet.
+pub const VOLUMES: usize = 1_000_000;
+/// Distinct layers that hosts and images of a fleet name.
+pub const LAYERS: usize = 4_000_000;
 /// Images in the catalogue.
 pub const IMAGES: usize = 1_000_000;
 /// Items on one page of a listing.

@@ -27,6 +27,7 @@ impl Apply for CreateVolume {
             return outcome;
         }
         request.validate()?;
+        fleet.room_for_volume()?;
         admits(fleet, &Ask::volume(fleet, request), self.host)
             .and_then(|()| fleet.volume_fits_host(request, self.host))
             .map_err(|rejection| Refused::Lost { host: self.host, rejection })?;

@@ -28,6 +28,7 @@ impl Apply for Reserve {
         }
         request.validate()?;
         self.validate_plans()?;
+        fleet.room_for_reservations(self.plans.len())?;
         let first = fleet.next_grant();
         let mut reservations = Vec::with_capacity(self.plans.len());
         for plan in &self.plans {

@@ -1,0 +1,112 @@
+//! A fleet that holds as much as it may: what is new is refused by name and changes nothing, what gives back is done.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/world.rs"]
+mod world;
+
+use gantry_fleet::{Bounds, Fleet};
+use gantry_machine::{
+    CreateVolume, DeleteVolume, Effect, LayerPresent, RecordImage, RegisterHost, Release, Renew, ReportLayers, Reserve,
+    fingerprint,
+};
+use gantry_types::{Image, Layer, PlaceRequest, Plan, Refused, Shape, VolumeRequest};
+use world::{World, spec};
+
+fn bounded(bounds: Bounds) -> World {
+    let mut world = World::new();
+    world.fleet = Fleet::bounded(bounds);
+    world.apply(RegisterHost { spec: spec() }).unwrap();
+    world
+}
+
+fn reserve(request_id: &str, count: u32) -> Reserve {
+    let request = PlaceRequest {
+        request_id: request_id.into(),
+        app: "app".into(),
+        shape: Shape { cpu_milli: 1, ..Shape::default() },
+        count,
+        ..PlaceRequest::default()
+    };
+    let plans = vec![Plan { host: 1, devices: Vec::new() }; count as usize];
+    Reserve { fingerprint: fingerprint(&request), request, plans }
+}
+
+fn create_volume(request_id: &str) -> CreateVolume {
+    let request = VolumeRequest {
+        request_id: request_id.into(),
+        app: "app".into(),
+        name: "data".into(),
+        size_bytes: 1,
+        ..VolumeRequest::default()
+    };
+    CreateVolume { fingerprint: fingerprint(&request), request, host: 1 }
+}
+
+fn release(request_id: &str, reservation: u64) -> Release {
+    let mut release = Release { request_id: request_id.into(), fingerprint: 0, reservations: vec![reservation] };
+    release.fingerprint = fingerprint(&release);
+    release
+}
+
+fn report(layers: &[u8]) -> ReportLayers {
+    let present = |&n: &u8| LayerPresent { digest: vec![n; 32], size_bytes: 1, state: 2 };
+    ReportLayers { host: 1, full: false, present: layers.iter().map(present).collect(), gone: Vec::new() }
+}
+
+fn record(reference: &str, layers: &[u8]) -> RecordImage {
+    let layer = |&n: &u8| Layer { digest: vec![n; 32], size_bytes: 1, diff_id: Vec::new() };
+    let layers = layers.iter().map(layer).collect();
+    let image = Image { reference: reference.into(), digest: vec![7; 32], platform: String::new(), layers };
+    RecordImage { image }
+}
+
+fn full(refused: Refused) -> (&'static str, usize) {
+    match refused {
+        Refused::Full { what, limit } => (what, limit),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn reservations() {
+    let mut world = bounded(Bounds { reservations: 3, ..Bounds::default() });
+    world.apply(reserve("a", 2)).unwrap();
+    assert_eq!(full(world.refused(reserve("b", 2))), ("reservations", 3));
+    world.apply(reserve("c", 1)).unwrap();
+    assert_eq!(full(world.refused(reserve("d", 1))), ("reservations", 3));
+    world.apply(reserve("a", 2)).unwrap();
+    world.apply(release("e", 1)).unwrap();
+    world.apply(reserve("d", 1)).unwrap();
+}
+
+#[test]
+fn volumes() {
+    let mut world = bounded(Bounds { volumes: 1, ..Bounds::default() });
+    world.apply(create_volume("a")).unwrap();
+    assert_eq!(full(world.refused(create_volume("b"))), ("volumes", 1));
+    world.apply(DeleteVolume { request_id: "c".into(), fingerprint: 0, volume: 1 }).unwrap();
+    world.apply(create_volume("b")).unwrap();
+}
+
+#[test]
+fn layers_and_images() {
+    let mut world = bounded(Bounds { layers: 4, images: 2, ..Bounds::default() });
+    world.apply(report(&[1, 2])).unwrap();
+    world.apply(record("one", &[2, 3])).unwrap();
+    assert_eq!(full(world.refused(report(&[4, 5]))), ("layers", 4));
+    assert_eq!(full(world.refused(record("two", &[4, 5, 1]))), ("layers", 4));
+    // Those known already, and one that is named twice, count once.
+    world.apply(report(&[1, 2, 3, 4, 4])).unwrap();
+    world.apply(record("two", &[1, 2, 3, 4, 4])).unwrap();
+    assert_eq!(full(world.refused(record("three", &[1]))), ("images", 2));
+    world.apply(record("two", &[1])).unwrap();
+}
+
+#[test]
+fn hosts() {
+    let mut world = bounded(Bounds { hosts: 1, ..Bounds::default() });
+    let mut other = spec();
+    other.name = "other".into();
+    assert_eq!(full(world.refused(RegisterHost { spec: other })), ("hosts", 1));
+    world.apply(RegisterHost { spec: spec() }).unwrap();
+}
