@@ -19,7 +19,7 @@ pub struct Retry {
 }
 
 impl Default for Retry {
-    /// Outlasts the election of a new leader several times over, and stays far below the five minutes for which the
+    /// Outlasts the election of a new leader several times over, and stays far below the two minutes for which the
     /// servers remember request ids.
     fn default() -> Self {
         Self {

@@ -12,8 +12,9 @@ use crate::{Change, Fleet, RequestRow};
 pub enum Answer {
     #[prost(message, tag = "10")]
     Placed(Placed),
+    /// Boxed, because rows of the other kinds are many and small.
     #[prost(message, tag = "11")]
-    VolumeCreated(Volume),
+    VolumeCreated(Box<Volume>),
     #[prost(uint64, tag = "12")]
     RenewedUntil(Stamp),
     /// It was done, and there is nothing more to say.

@@ -162,4 +162,11 @@ mod tests {
         memory.push(row(5));
         assert_eq!(memory.find("request 5").map(|row| row.seq), Some(5));
     }
+
+    /// What the bound on remembered requests says of memory rests on it.
+    #[test]
+    fn a_row_is_small() {
+        assert!(size_of::<RequestRow>() <= 96, "{} bytes", size_of::<RequestRow>());
+        assert_eq!(size_of::<Found>(), 16);
+    }
 }

@@ -92,13 +92,19 @@ pub struct Command {
     pub kind: Option<Kind>,
 }
 
-/// The answer of a request that was answered before; nothing for a new one.
+/// The answer of a request that was answered before; nothing for a new one, whose answer can be remembered.
 fn answered(fleet: &Fleet, request_id: &str, fingerprint: u64) -> Result<Option<(Rev, Answer)>, Refused> {
+    let answer = recalled(fleet, request_id, fingerprint)?;
+    if answer.is_none() {
+        fleet.room_for_request()?;
+    }
+    Ok(answer)
+}
+
+/// As [`answered`], whether there is room for one more answer or not.
+fn recalled(fleet: &Fleet, request_id: &str, fingerprint: u64) -> Result<Option<(Rev, Answer)>, Refused> {
     match fleet.recall(request_id, fingerprint) {
-        Recalled::New => {
-            error::name("request_id", request_id)?;
-            fleet.room_for_request().map(|()| None)
-        }
+        Recalled::New => error::name("request_id", request_id).map(|()| None),
         Recalled::Answered(row) => Ok(Some((row.rev, row.answer.clone().unwrap_or(Answer::Done(true))))),
         Recalled::Reused => Err(reused(request_id)),
     }
@@ -110,14 +116,15 @@ fn reused(request_id: &str) -> Refused {
     Refused::RequestReused { request_id: request_id.to_owned() }
 }
 
-/// Does something once for a request whose answer is that it was done.
-fn once(
+/// Gives something back once, for a request whose answer is that it was done. It is done and remembered even where no
+/// other request is: then nothing new is granted either, so no more such answers can come than there is to give back.
+fn give_back(
     fleet: &mut Fleet,
     request_id: &str,
     fingerprint: u64,
     act: impl FnOnce(&mut Fleet) -> Result<(), Refused>,
 ) -> Outcome {
-    match answered(fleet, request_id, fingerprint)? {
+    match recalled(fleet, request_id, fingerprint)? {
         Some((rev, Answer::Done(_))) => Ok(Effect::Done { rev }),
         Some(_) => Err(reused(request_id)),
         None => {

@@ -110,3 +110,30 @@ fn hosts() {
     assert_eq!(full(world.refused(RegisterHost { spec: other })), ("hosts", 1));
     world.apply(RegisterHost { spec: spec() }).unwrap();
 }
+
+#[test]
+fn a_memory_of_requests_that_is_full_lets_through_what_gives_back() {
+    let mut world = bounded(Bounds { requests: 2, ..Bounds::default() });
+    let Ok(first) = world.apply(reserve("a", 1)) else { panic!("not placed") };
+    world.apply(create_volume("b")).unwrap();
+    for refused in [
+        world.refused(reserve("c", 1)),
+        world.refused(create_volume("c")),
+        world.refused(Renew { request_id: "c".into(), fingerprint: 0, reservation: 1, lease_ms: 0 }),
+    ] {
+        assert_eq!(refused, Refused::RequestMemoryFull { limit: 2 });
+    }
+    assert_eq!(world.apply(reserve("a", 1)), Ok(first), "what is remembered is answered");
+
+    let done = world.apply(release("d", 1));
+    assert!(matches!(done, Ok(Effect::Done { .. })), "{done:?}");
+    assert_eq!(world.apply(release("d", 1)), done, "and remembered all the same");
+    assert_eq!(world.refused(release("d", 2)).reason(), "REQUEST_ID_REUSED");
+    assert_eq!(world.refused(release("e", 1)).reason(), "UNKNOWN_RESERVATION");
+    world.apply(DeleteVolume { request_id: "f".into(), fingerprint: 0, volume: 1 }).unwrap();
+    assert_eq!(world.fleet.request_count(), 4);
+
+    let later = 1_001 + gantry_types::limits::REQUEST_MEMORY_MS;
+    world.apply_at(later, gantry_machine::Expire {}).unwrap();
+    world.apply_at(later, reserve("c", 1)).unwrap();
+}

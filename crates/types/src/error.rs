@@ -151,7 +151,7 @@ impl fmt::Display for Refused {
             Self::UnknownRequest { request_id } => {
                 write!(
                     f,
-                    "no placement is remembered under request id {request_id:?}: answers are kept for five minutes"
+                    "no placement is remembered under request id {request_id:?}: answers are kept for two minutes"
                 )
             }
             Self::UnknownReservation { reservation } => {

@@ -32,7 +32,8 @@ impl Apply for CreateVolume {
             .and_then(|()| fleet.volume_fits_host(request, self.host))
             .map_err(|rejection| Refused::Lost { host: self.host, rejection })?;
         let volume = fleet.create_volume(request, self.host);
-        let rev = fleet.remember(&request.request_id, self.fingerprint, Answer::VolumeCreated((*volume).clone()));
+        let rev =
+            fleet.remember(&request.request_id, self.fingerprint, Answer::VolumeCreated(Box::new((*volume).clone())));
         Ok(Effect::VolumeCreated { rev, volume })
     }
 }
@@ -43,7 +44,7 @@ impl CreateVolume {
         match answered(fleet, &request.request_id, fingerprint) {
             Ok(None) => None,
             Ok(Some((rev, Answer::VolumeCreated(volume)))) => {
-                Some(Ok(Effect::VolumeCreated { rev, volume: Arc::new(volume) }))
+                Some(Ok(Effect::VolumeCreated { rev, volume: Arc::from(volume) }))
             }
             Ok(Some(_)) => Some(Err(reused(&request.request_id))),
             Err(refused) => Some(Err(refused)),

@@ -4,7 +4,7 @@ use gantry_fleet::Fleet;
 use gantry_types::VolumeId;
 use prost::Message;
 
-use super::{Apply, once};
+use super::{Apply, give_back};
 use crate::{Admit, Outcome};
 
 #[derive(Clone, PartialEq, Message)]
@@ -19,6 +19,6 @@ pub struct DeleteVolume {
 
 impl Apply for DeleteVolume {
     fn apply(&self, fleet: &mut Fleet, _: Admit) -> Outcome {
-        once(fleet, &self.request_id, self.fingerprint, |fleet| fleet.delete_volume(self.volume))
+        give_back(fleet, &self.request_id, self.fingerprint, |fleet| fleet.delete_volume(self.volume))
     }
 }

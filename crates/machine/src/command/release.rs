@@ -4,7 +4,7 @@ use gantry_fleet::{EndReason, Fleet};
 use gantry_types::{Refused, ReservationId, limits};
 use prost::Message;
 
-use super::{Apply, once};
+use super::{Apply, give_back};
 use crate::{Admit, Outcome};
 
 #[derive(Clone, PartialEq, Message)]
@@ -19,7 +19,7 @@ pub struct Release {
 
 impl Apply for Release {
     fn apply(&self, fleet: &mut Fleet, _: Admit) -> Outcome {
-        once(fleet, &self.request_id, self.fingerprint, |fleet| {
+        give_back(fleet, &self.request_id, self.fingerprint, |fleet| {
             self.validate()?;
             if let Some(&id) = self.reservations.iter().find(|&&id| fleet.reservation(id).is_none()) {
                 return Err(Refused::UnknownReservation { reservation: id });
