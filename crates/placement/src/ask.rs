@@ -10,7 +10,8 @@ pub struct Ask<'a> {
     /// Absent for a volume that says nothing of its machine.
     pub shape: Option<&'a Shape>,
     pub constraints: &'a Constraints,
-    /// The recorded image; absent where none is named, none is recorded, or none shall count.
+    /// The recorded image; absent where none is named, none is recorded, or none shall count. Only score terms look at
+    /// it.
     pub image: Option<&'a ImageEntry>,
     /// Name and size of the volume to create; absent for a machine.
     pub volume: Option<(&'a str, u64)>,
@@ -19,17 +20,23 @@ pub struct Ask<'a> {
 impl<'a> Ask<'a> {
     pub fn machine(fleet: &'a Fleet, request: &'a PlaceRequest) -> Self {
         let image = if request.image_blind { None } else { fleet.image(&request.image) };
-        Self { app: &request.app, shape: Some(&request.shape), constraints: &request.constraints, image, volume: None }
+        Self { image, ..Self::machine_without_image(request) }
     }
 
     pub fn volume(fleet: &'a Fleet, request: &'a VolumeRequest) -> Self {
-        Self {
-            app: &request.app,
-            shape: request.compute.as_ref(),
-            constraints: &request.constraints,
-            image: fleet.image(&request.compute_image),
-            volume: Some((&request.name, request.size_bytes)),
-        }
+        Self { image: fleet.image(&request.compute_image), ..Self::volume_without_image(request) }
+    }
+
+    /// All that constraints look at: what apply asks for.
+    pub fn machine_without_image(request: &'a PlaceRequest) -> Self {
+        let PlaceRequest { app, shape, constraints, .. } = request;
+        Self { app, shape: Some(shape), constraints, image: None, volume: None }
+    }
+
+    /// As [`Ask::machine_without_image`].
+    pub fn volume_without_image(request: &'a VolumeRequest) -> Self {
+        let VolumeRequest { app, name, size_bytes, constraints, compute, .. } = request;
+        Self { app, shape: compute.as_ref(), constraints, image: None, volume: Some((name, *size_bytes)) }
     }
 }
 
