@@ -2,7 +2,7 @@
 
 use gantry_fleet::{Fleet, Grant};
 use gantry_placement::{Ask, admits};
-use gantry_types::{Rejection, Rev};
+use gantry_types::{HostId, Rejection, Rev, VolumeRequest};
 
 use crate::{Entry, Outcome};
 
@@ -10,13 +10,25 @@ use crate::{Entry, Outcome};
 /// in, so that the memory shrinks under load too.
 const FORGOTTEN_PER_COMMAND: usize = 2;
 
-/// Whether a plan may be granted. [`admit`] in production; tests put a broken one in its place and see it caught.
-pub type Admit = fn(&Fleet, Grant<'_>) -> Result<(), Rejection>;
+/// Who decides whether a plan may be committed. [`ADMIT`] in production; tests put broken ones in its place and see them
+/// caught.
+#[derive(Clone, Copy, Debug)]
+pub struct Admit {
+    pub machine: fn(&Fleet, Grant<'_>) -> Result<(), Rejection>,
+    pub volume: fn(&Fleet, &VolumeRequest, HostId) -> Result<(), Rejection>,
+}
 
-/// Every constraint of the replicated feature level on the chosen host, then exact room on the chosen devices.
-pub fn admit(fleet: &Fleet, grant: Grant<'_>) -> Result<(), Rejection> {
-    admits(fleet, &Ask::machine(fleet, grant.request), grant.plan.host)?;
+/// Every constraint of the replicated feature level on the chosen host, then exact room on it and its devices.
+pub const ADMIT: Admit = Admit { machine: admit_machine, volume: admit_volume };
+
+fn admit_machine(fleet: &Fleet, grant: Grant<'_>) -> Result<(), Rejection> {
+    admits(fleet, &Ask::machine_without_image(grant.request), grant.plan.host)?;
     fleet.fits(grant)
+}
+
+fn admit_volume(fleet: &Fleet, request: &VolumeRequest, host: HostId) -> Result<(), Rejection> {
+    admits(fleet, &Ask::volume_without_image(request), host)?;
+    fleet.volume_fits_host(request, host)
 }
 
 /// Applies an entry that [`Entry::check`] let through: one outcome a command, in order.
@@ -28,14 +40,24 @@ pub fn admit(fleet: &Fleet, grant: Grant<'_>) -> Result<(), Rejection> {
 /// Requests are validated here too, so that no caller of the log can make a replica compute with numbers out of range.
 /// That makes the rules of `validate` part of the replicated behaviour: changing one takes a new feature level.
 pub fn apply(fleet: &mut Fleet, rev: Rev, entry: &Entry) -> Vec<Outcome> {
-    apply_with(fleet, rev, entry, admit)
+    apply_with(fleet, rev, entry, ADMIT, |_| {})
 }
 
-/// As [`apply`], with another judge of plans.
-pub fn apply_with(fleet: &mut Fleet, rev: Rev, entry: &Entry, admit: Admit) -> Vec<Outcome> {
+/// As [`apply`], with another judge of plans, and with a look at the fleet after every command.
+pub fn apply_with(
+    fleet: &mut Fleet,
+    rev: Rev,
+    entry: &Entry,
+    admit: Admit,
+    mut after_command: impl FnMut(&Fleet),
+) -> Vec<Outcome> {
     fleet.begin(rev, entry.stamp);
-    let kinds = entry.commands.iter().map(|command| command.kind.as_ref());
-    let outcomes = kinds.map(|kind| kind.expect("Entry::check refuses unknown commands").apply(fleet, admit)).collect();
+    let mut outcomes = Vec::with_capacity(entry.commands.len());
+    for command in &entry.commands {
+        let kind = command.kind.as_ref().expect("Entry::check refuses unknown commands");
+        outcomes.push(kind.apply(fleet, admit));
+        after_command(fleet);
+    }
     fleet.forget_requests(FORGOTTEN_PER_COMMAND * entry.commands.len());
     outcomes
 }

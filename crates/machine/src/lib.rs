@@ -11,7 +11,7 @@ mod command;
 mod entry;
 mod outcome;
 
-pub use apply::{Admit, admit, apply, apply_with};
+pub use apply::{ADMIT, Admit, apply, apply_with};
 pub use command::{
     Command, Confirm, CreateVolume, DeleteVolume, EndByHost, Expire, Kind, LayerPresent, RecordImage, RegisterHost,
     Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetScheduling, UpdateHost,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use gantry_fleet::{Answer, Fleet};
-use gantry_placement::{Ask, admits};
 use gantry_types::{HostId, Refused, VolumeRequest};
 use prost::Message;
 
@@ -21,16 +20,14 @@ pub struct CreateVolume {
 }
 
 impl Apply for CreateVolume {
-    fn apply(&self, fleet: &mut Fleet, _: Admit) -> Outcome {
+    fn apply(&self, fleet: &mut Fleet, admit: Admit) -> Outcome {
         let request = &self.request;
         if let Some(outcome) = Self::recalled(fleet, request, self.fingerprint) {
             return outcome;
         }
         request.validate()?;
         fleet.room_for_volume()?;
-        admits(fleet, &Ask::volume(fleet, request), self.host)
-            .and_then(|()| fleet.volume_fits_host(request, self.host))
-            .map_err(|rejection| Refused::Lost { host: self.host, rejection })?;
+        (admit.volume)(fleet, request, self.host).map_err(|rejection| Refused::Lost { host: self.host, rejection })?;
         let volume = fleet.create_volume(request, self.host);
         let rev =
             fleet.remember(&request.request_id, self.fingerprint, Answer::VolumeCreated(Box::new((*volume).clone())));

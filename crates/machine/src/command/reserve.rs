@@ -33,7 +33,7 @@ impl Apply for Reserve {
         let mut reservations = Vec::with_capacity(self.plans.len());
         for plan in &self.plans {
             let grant = Grant { request, plan };
-            if let Err(rejection) = admit(fleet, grant) {
+            if let Err(rejection) = (admit.machine)(fleet, grant) {
                 fleet.take_back_grants(first);
                 return Err(Refused::Lost { host: plan.host, rejection });
             }

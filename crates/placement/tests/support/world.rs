@@ -31,7 +31,12 @@ type Outcome = Result<(), TestCaseError>;
 
 impl World {
     pub fn run(&mut self, script: &Script) -> Outcome {
-        script.steps.iter().try_for_each(|step| self.step(step, &script.requests))
+        script.steps.iter().try_for_each(|step| {
+            self.step(step, &script.requests)?;
+            let checked = self.fleet.check();
+            prop_assert!(checked.is_ok(), "after {step:?}: {checked:?}");
+            Ok(())
+        })
     }
 
     fn step(&mut self, step: &Step, requests: &[PlaceRequest]) -> Outcome {
