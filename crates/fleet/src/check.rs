@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gantry_types::{HostId, LayerId, WHOLE_GPU_MILLI};
 
-use crate::{Fleet, Host, Usage, host::device_position};
+use crate::{Fleet, Host, Usage, host::device_position, image::distinct_layers};
 
 /// An invariant: its name, and a check that says what is wrong.
 struct Invariant {
@@ -21,6 +21,11 @@ const INVARIANTS: &[Invariant] = &[
     Invariant { name: "volumes and their users agree", check: volume_users_agree },
     Invariant { name: "every remembered request is found by its id", check: requests_are_found },
     Invariant { name: "numbers are below the next one", check: numbers_are_below_next },
+    Invariant { name: "S10: a fence is of one grant and below the next", check: fences_are_unique },
+    Invariant { name: "machines of an app are counted once each", check: apps_are_counted },
+    Invariant { name: "a host is there or removed, not both", check: hosts_are_there_or_removed },
+    Invariant { name: "what counts of a host is its declaration with the overrides", check: overrides_count },
+    Invariant { name: "an image's layers are those of its manifest", check: images_match_manifests },
 ];
 
 impl Fleet {
@@ -191,3 +196,56 @@ fn numbers_are_below_next(fleet: &Fleet) -> Result<(), String> {
     ensure(below(fleet.reservations.last_key_value().map(|(id, _)| *id), meta.next_grant), || "grant".into())?;
     ensure(below(fleet.volumes.last_key_value().map(|(id, _)| *id), meta.next_volume), || "volume".into())
 }
+
+fn fences_are_unique(fleet: &Fleet) -> Result<(), String> {
+    let mut fences = BTreeSet::new();
+    fleet.reservations.values().try_for_each(|row| {
+        ensure(row.fence < fleet.meta.next_grant, || format!("{} of reservation {}", row.fence, row.id))?;
+        ensure(fences.insert(row.fence), || format!("{} of reservation {} is another's too", row.fence, row.id))
+    })
+}
+
+fn apps_are_counted(fleet: &Fleet) -> Result<(), String> {
+    let mut machines: BTreeMap<&str, u64> = BTreeMap::new();
+    for row in fleet.reservations.values() {
+        *machines.entry(&row.app).or_default() += 1;
+    }
+    ensure(fleet.apps.len() == machines.len(), || format!("{} apps, expected {}", fleet.apps.len(), machines.len()))?;
+    machines.into_iter().try_for_each(|(app, have)| {
+        let counted = fleet.apps.find(app).map(|number| fleet.apps.machines(number));
+        ensure(counted == Some(have), || format!("app {app} has {have}, counts {counted:?}"))
+    })
+}
+
+fn hosts_are_there_or_removed(fleet: &Fleet) -> Result<(), String> {
+    fleet.removed_hosts.iter().try_for_each(|(id, row)| {
+        ensure(fleet.hosts.get(*id).is_none(), || format!("host {id} is both"))?;
+        ensure(row.removed_at.is_some() && row.host == *id, || format!("host {id} has a row of another kind"))?;
+        ensure(*id < fleet.meta.next_host, || format!("host {id} was never there"))
+    })
+}
+
+fn overrides_count(fleet: &Fleet) -> Result<(), String> {
+    fleet.hosts.iter().try_for_each(|host| {
+        let expected = host.overrides().applied_to(&host.declared);
+        ensure(*host.spec == expected, || format!("host {} has {:?}, not {expected:?}", host.name, host.spec))
+    })
+}
+
+fn images_match_manifests(fleet: &Fleet) -> Result<(), String> {
+    fleet.images.iter().try_for_each(|(reference, entry)| {
+        ensure(entry.image.reference == *reference, || format!("{reference} leads to {}", entry.image.reference))?;
+        let manifest = distinct_layers(&entry.image).map_err(|refused| format!("{reference}: {refused}"))?;
+        let expected: BTreeMap<_, _> =
+            manifest.into_iter().map(|(digest, size_bytes)| (fleet.layers.find(&digest), size_bytes)).collect();
+        let listed = entry.layers.iter().map(|l| (Some(l.layer), l.size_bytes));
+        ensure(listed.eq(expected.iter().map(|(&layer, &size_bytes)| (layer, size_bytes))), || {
+            format!("{reference} lists {:?}, its manifest {expected:?}", entry.layers)
+        })?;
+        let size_bytes: u64 = expected.values().sum();
+        ensure(entry.size_bytes == size_bytes, || format!("{reference} weighs {}, not {size_bytes}", entry.size_bytes))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -64,6 +64,15 @@ pub(crate) struct Apps {
 }
 
 impl Apps {
+    /// Apps that have machines.
+    pub(crate) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    pub(crate) fn machines(&self, number: u32) -> u64 {
+        self.machines[number as usize]
+    }
+
     pub(crate) fn find(&self, app: &str) -> Option<u32> {
         self.by_name.get(app).copied()
     }

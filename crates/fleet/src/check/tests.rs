@@ -1,0 +1,80 @@
+use std::sync::Arc;
+
+use gantry_types::{HostOverrides, HostSpec, Image, Layer, PlaceRequest, Plan, Shape};
+
+use super::*;
+use crate::{Grant, HostRow};
+
+/// Two machines of one app on one host, a removed host, and an image.
+fn fleet() -> Fleet {
+    let mut fleet = Fleet::default();
+    for name in ["gone", "h"] {
+        let spec = HostSpec {
+            name: name.into(),
+            region: "region".into(),
+            zone: "zone".into(),
+            cpu_shared_milli: 1_000,
+            ..HostSpec::default()
+        };
+        fleet.register_host(spec).unwrap();
+    }
+    fleet.remove_host(1).unwrap();
+    let layer = |n: u8| Layer { digest: vec![n; 32], size_bytes: 10, diff_id: Vec::new() };
+    let image = Image {
+        reference: "image".into(),
+        digest: vec![9; 32],
+        platform: String::new(),
+        layers: vec![layer(1), layer(2), layer(1)],
+    };
+    fleet.record_image(image).unwrap();
+    let request = PlaceRequest {
+        request_id: "r".into(),
+        app: "app".into(),
+        shape: Shape { cpu_milli: 1, ..Shape::default() },
+        ..PlaceRequest::default()
+    };
+    let plan = Plan { host: 2, devices: Vec::new() };
+    fleet.grant(Grant { request: &request, plan: &plan });
+    fleet.grant(Grant { request: &request, plan: &plan });
+    fleet
+}
+
+fn reservation(fleet: &mut Fleet, id: u64) -> &mut gantry_types::Reservation {
+    Arc::make_mut(fleet.reservations.get_mut(&id).unwrap())
+}
+
+#[test]
+fn each_invariant_notices_what_it_is_for() {
+    type Spoil = fn(&mut Fleet);
+    let cases: &[(&str, Spoil)] = &[
+        ("S10", |fleet| reservation(fleet, 1).fence = 2),
+        ("S10", |fleet| reservation(fleet, 2).fence = 3),
+        ("machines of an app", |fleet| {
+            fleet.apps.added("app");
+        }),
+        ("machines of an app", |fleet| {
+            fleet.apps.added("another");
+        }),
+        ("a host is there or removed", |fleet| {
+            let row = HostRow { host: 2, removed_at: Some(1), ..HostRow::default() };
+            fleet.removed_hosts.insert(2, row);
+        }),
+        ("a host is there or removed", |fleet| fleet.removed_hosts.get_mut(&1).unwrap().removed_at = None),
+        ("what counts of a host", |fleet| {
+            let overrides = HostOverrides { cpu_overcommit_percent: Some(300), ..HostOverrides::default() };
+            fleet.host_mut(2).overrides = Some(Box::new(overrides));
+        }),
+        ("an image's layers", |fleet| {
+            let entry = fleet.images.get_mut("image").unwrap();
+            Arc::get_mut(&mut entry.layers).unwrap()[0].size_bytes = 11;
+        }),
+        ("an image's layers", |fleet| fleet.images.get_mut("image").unwrap().size_bytes = 30),
+    ];
+    assert_eq!(fleet().check(), Ok(()));
+    for (at, (name, spoil)) in cases.iter().enumerate() {
+        let mut fleet = fleet();
+        spoil(&mut fleet);
+        let broken = fleet.check();
+        assert!(broken.as_ref().is_err_and(|what| what.starts_with(name)), "case {at}, {name}: {broken:?}");
+    }
+}
