@@ -121,6 +121,7 @@ fn requests_for_machines() {
         ("constraints.require_labels", with(|r| r.constraints.require_labels.push(label("")))),
         ("constraints.avoid_labels", with(|r| r.constraints.avoid_labels = vec![label("k"); limits::LABELS + 1])),
         ("constraints.host", with(|r| r.constraints.host = long())),
+        ("constraints.unique_zone", with(|r| r.constraints.unique_zone = true)),
     ]);
 }
 
@@ -223,6 +224,10 @@ fn layers_and_images() {
         ("layers.present.size_bytes", present(&[1; 32], limits::LAYER_BYTES + 1, 0)),
         ("layers.present.state is 3", present(&[1; 32], 1, 3)),
         ("layers.gone is 5", gone(vec![vec![0; 5]])),
+        (
+            "layers.gone is given",
+            ReportLayers { host: 1, full: true, present: Vec::new(), gone: vec![vec![0; 32]] }.into(),
+        ),
         ("layers is 16385", gone(vec![vec![0; 32]; limits::LAYERS_PER_REPORT + 1])),
     ]);
     for text in ["", "sha256:", "sha512:00", "sha256:XYZ", "md5:d41d8cd98f00b204e9800998ecf8427e"] {

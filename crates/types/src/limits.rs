@@ -18,7 +18,7 @@ pub const LAYERS_PER_IMAGE: usize = 1_024;
 pub const LAYERS_PER_HOST: usize = 65_536;
 /// Layers in one report message.
 pub const LAYERS_PER_REPORT: usize = 16_384;
-/// Regions in one request, in order of preference.
+/// Regions in one request.
 pub const REGIONS_PER_REQUEST: usize = 32;
 /// Largest size of anything measured in bytes: 1 EiB. Keeps sums of sizes far from overflow.
 pub const SIZE_BYTES: u64 = 1 << 60;

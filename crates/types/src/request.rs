@@ -100,6 +100,9 @@ impl PlaceRequest {
         if self.constraints.volume != 0 && self.count > 1 {
             return Err(Refused::invalid("count", "is above 1 with a volume: a volume serves one machine"));
         }
+        if self.constraints.unique_zone {
+            return Err(Refused::invalid("constraints.unique_zone", "makes no sense for a machine: it parts volumes"));
+        }
         if self.lease_ms > limits::LEASE_MS {
             return Err(Refused::over("lease_ms", self.lease_ms, limits::LEASE_MS));
         }

@@ -47,6 +47,9 @@ impl ReportLayers {
         if reported > limits::LAYERS_PER_REPORT {
             return Err(Refused::over("layers", reported as u64, limits::LAYERS_PER_REPORT as u64));
         }
+        if self.full && !self.gone.is_empty() {
+            return Err(Refused::invalid("layers.gone", "is given in a full report: what is not present is gone"));
+        }
         let present = self.present.iter().map(|layer| {
             let digest = Digest::from_bytes("layers.present.digest", &layer.digest)?;
             error::layer_size("layers.present.size_bytes", layer.size_bytes)?;

@@ -195,6 +195,7 @@ impl Oracle {
             || wanted == 0
             || request.lease_ms > limits::LEASE_MS
             || request.constraints.volume != 0 && wanted > 1
+            || request.constraints.unique_zone
             || plans.is_empty()
             || plans.len() > wanted
             || request.all_or_nothing && plans.len() < wanted
@@ -348,7 +349,7 @@ impl Oracle {
         let is_digest = |bytes: &Vec<u8>| bytes.len() == 32;
         let sane =
             command.present.iter().all(|l| is_digest(&l.digest) && l.state < 3 && l.size_bytes <= limits::LAYER_BYTES);
-        if !sane || !command.gone.iter().all(is_digest) {
+        if !sane || !command.gone.iter().all(is_digest) || command.full && !command.gone.is_empty() {
             return Err(INVALID);
         }
         let host = self.hosts.iter_mut().find(|host| host.id == command.host).ok_or("UNKNOWN_HOST")?;

@@ -303,14 +303,14 @@ fn label() -> impl Strategy<Value = Label> {
     (0..3u8, 0..2u8).prop_map(|(key, value)| Label { key: format!("k{key}"), value: format!("v{value}") })
 }
 
-fn constraints() -> impl Strategy<Value = Constraints> {
+fn constraints(unique_zone: f64) -> impl Strategy<Value = Constraints> {
     let region = || (0..3u8).prop_map(|n| format!("region-{n}"));
     let some = (
         vec(region(), 0..2),
         vec(label(), 0..2),
         vec(label(), 0..2),
         option::weighted(0.3, (0..4u8).prop_map(|n| format!("host-{n}"))),
-        any::<bool>(),
+        proptest::bool::weighted(unique_zone),
     )
         .prop_map(|(regions, require_labels, avoid_labels, host, unique_zone)| Constraints {
             regions,
@@ -326,7 +326,7 @@ fn constraints() -> impl Strategy<Value = Constraints> {
 fn place_request() -> impl Strategy<Value = PlaceRequest> {
     let image = option::of((0..3u8).prop_map(|n| format!("image-{n}")));
     let rest = (proptest::bool::weighted(0.2), lease_ms());
-    (any_request(), app(), image, shape(), constraints(), rest).prop_map(
+    (any_request(), app(), image, shape(), constraints(0.05), rest).prop_map(
         |(id, app, image, shape, constraints, (all_or_nothing, lease_ms))| PlaceRequest {
             request_id: request_id(id),
             app,
@@ -343,7 +343,7 @@ fn place_request() -> impl Strategy<Value = PlaceRequest> {
 
 fn volume_request() -> impl Strategy<Value = VolumeRequest> {
     let size = prop_oneof![20 => 1..8u64, 1 => Just(0), 1 => Just(u64::MAX)];
-    (any_request(), app(), 0..2u8, size, constraints(), option::weighted(0.3, shape())).prop_map(
+    (any_request(), app(), 0..2u8, size, constraints(0.5), option::weighted(0.3, shape())).prop_map(
         |(id, app, name, size_bytes, constraints, compute)| VolumeRequest {
             request_id: request_id(id),
             app,
@@ -430,11 +430,10 @@ fn report() -> impl Strategy<Value = ReportLayers> {
         size_bytes,
         state,
     });
-    (any::<bool>(), vec(present, 0..6), vec(digest(), 0..4)).prop_map(|(full, present, gone)| ReportLayers {
-        host: 0,
-        full,
-        present,
-        gone,
+    let oddly = proptest::bool::weighted(0.1);
+    (any::<bool>(), vec(present, 0..6), vec(digest(), 0..4), oddly).prop_map(|(full, present, gone, oddly)| {
+        let gone = if full && !oddly { Vec::new() } else { gone };
+        ReportLayers { host: 0, full, present, gone }
     })
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn place_request() -> impl Strategy<Value = types::PlaceRequest> {
                 app,
                 image,
                 shape,
-                constraints: types::Constraints { volume, ..constraints },
+                constraints: types::Constraints { volume, unique_zone: false, ..constraints },
                 count,
                 all_or_nothing,
                 lease_ms,

@@ -112,6 +112,9 @@ mod tests {
                 r.count = 2;
                 r.constraints = Some(v1::Constraints { volume_id: 1, ..v1::Constraints::default() });
             }),
+            ("constraints.unique_zone", |r| {
+                r.constraints = Some(v1::Constraints { unique_zone: true, ..v1::Constraints::default() });
+            }),
             ("constraints.regions", |r| {
                 r.constraints = Some(v1::Constraints { regions: vec![String::new()], ..v1::Constraints::default() });
             }),
