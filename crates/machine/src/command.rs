@@ -1,4 +1,4 @@
-//! All commands.
+//! All commands. To add one, write its file, name it as a module, and add its line to `commands!`.
 
 mod confirm;
 mod create_volume;
@@ -22,21 +22,7 @@ use prost::{Message, Oneof};
 
 use crate::{Admit, Effect, Outcome};
 
-pub use confirm::Confirm;
-pub use create_volume::CreateVolume;
-pub use delete_volume::DeleteVolume;
-pub use end_by_host::EndByHost;
-pub use expire::Expire;
-pub use record_image::RecordImage;
-pub use register_host::RegisterHost;
-pub use release::Release;
-pub use remove_host::RemoveHost;
-pub use renew::Renew;
-pub use report_layers::{LayerPresent, ReportLayers};
-pub use reserve::Reserve;
-pub use set_feature_level::SetFeatureLevel;
-pub use set_scheduling::SetScheduling;
-pub use update_host::UpdateHost;
+pub use report_layers::LayerPresent;
 
 /// What a command does to the fleet.
 trait Apply {
@@ -44,11 +30,20 @@ trait Apply {
 }
 
 macro_rules! commands {
-    ($($tag:literal $kind:ident),* $(,)?) => {
+    ($($tag:literal $module:ident::$kind:ident),* $(,)?) => {
+        $(pub use $module::$kind;)*
+
         /// Every command, with the tag that names it in the log for ever.
         #[derive(Clone, PartialEq, Oneof)]
         pub enum Kind {
             $(#[prost(message, tag = $tag)] $kind($kind),)*
+        }
+
+        /// One command of an entry. A kind that this code does not know reads as none.
+        #[derive(Clone, PartialEq, Message)]
+        pub struct Command {
+            #[prost(oneof = "Kind", tags($($tag),*))]
+            pub kind: Option<Kind>,
         }
 
         impl Kind {
@@ -68,28 +63,21 @@ macro_rules! commands {
 }
 
 commands! {
-    "1" Reserve,
-    "2" Release,
-    "3" Renew,
-    "4" Confirm,
-    "5" EndByHost,
-    "6" Expire,
-    "7" CreateVolume,
-    "8" DeleteVolume,
-    "9" RegisterHost,
-    "10" UpdateHost,
-    "11" RemoveHost,
-    "12" SetScheduling,
-    "13" ReportLayers,
-    "14" RecordImage,
-    "15" SetFeatureLevel,
-}
-
-/// One command of an entry. A kind that this code does not know reads as none.
-#[derive(Clone, PartialEq, Message)]
-pub struct Command {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
-    pub kind: Option<Kind>,
+    1 reserve::Reserve,
+    2 release::Release,
+    3 renew::Renew,
+    4 confirm::Confirm,
+    5 end_by_host::EndByHost,
+    6 expire::Expire,
+    7 create_volume::CreateVolume,
+    8 delete_volume::DeleteVolume,
+    9 register_host::RegisterHost,
+    10 update_host::UpdateHost,
+    11 remove_host::RemoveHost,
+    12 set_scheduling::SetScheduling,
+    13 report_layers::ReportLayers,
+    14 record_image::RecordImage,
+    15 set_feature_level::SetFeatureLevel,
 }
 
 /// The answer of a request that was answered before; nothing for a new one, whose answer can be remembered.

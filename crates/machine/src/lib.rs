@@ -2,7 +2,7 @@
 //!
 //! [`apply`] is a pure function of the fleet and the entry: time comes with the entry, choices were made by whoever
 //! proposed it, and constraints are checked again for the chosen host only. To add a command, write its file under
-//! `command/` and add its line to [`Kind`].
+//! `command/` and add its line to the list in `command.rs`.
 //!
 //! Must not be in here: I/O, clocks, randomness, floats, scores, anything whose order depends on a hash.
 
@@ -12,9 +12,7 @@ mod entry;
 mod outcome;
 
 pub use apply::{ADMIT, Admit, apply, apply_with};
-pub use command::{
-    Command, Confirm, CreateVolume, DeleteVolume, EndByHost, Expire, Kind, LayerPresent, RecordImage, RegisterHost,
-    Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetScheduling, UpdateHost,
-};
+// The commands: their list is in `command.rs`, and nowhere else.
+pub use command::*;
 pub use entry::{ENTRY_VERSION, Entry, EntryError, fingerprint};
 pub use outcome::{Effect, Outcome};
