@@ -29,6 +29,11 @@ trait Apply {
     fn apply(&self, fleet: &mut Fleet, admit: Admit) -> Outcome;
 }
 
+/// A command's tag, as a number.
+pub(crate) trait Tagged {
+    const TAG: u32;
+}
+
 macro_rules! commands {
     ($($tag:literal $module:ident::$kind:ident),* $(,)?) => {
         $(pub use $module::$kind;)*
@@ -58,6 +63,10 @@ macro_rules! commands {
             fn from(command: $kind) -> Self {
                 Self { kind: Some(Kind::$kind(command)) }
             }
+        }
+
+        impl Tagged for $kind {
+            const TAG: u32 = $tag;
         })*
     };
 }
@@ -98,8 +107,7 @@ fn recalled(fleet: &Fleet, request_id: &str, fingerprint: u64) -> Result<Option<
     }
 }
 
-/// Also where the contents have the same fingerprint: commands of different kinds can encode to the same bytes, so each
-/// accepts only an answer of its own kind.
+/// Also where the fingerprints are the same, which chance could do: a command accepts only an answer of its own kind.
 fn reused(request_id: &str) -> Refused {
     Refused::RequestReused { request_id: request_id.to_owned() }
 }

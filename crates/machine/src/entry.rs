@@ -92,11 +92,15 @@ impl Entry {
     }
 }
 
-/// Tells requests with different content apart. Sixty-four bits of FNV-1a over the encoded request: a caller who finds
-/// a collision with a request of its own gains the answer to that request.
-pub fn fingerprint(request: &impl Message) -> u64 {
-    request
-        .encode_to_vec()
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+/// A request that a client names with an id. Each kind is carried by one command.
+pub trait Request: Message {
+    /// The tag of that command.
+    const KIND: u32;
+}
+
+/// Tells requests with different content or of different kinds apart. Sixty-four bits of FNV-1a over the kind and the
+/// encoded request: a caller who finds a collision with a request of its own gains the answer to that request.
+pub fn fingerprint<R: Request>(request: &R) -> u64 {
+    let bytes = R::KIND.to_be_bytes().into_iter().chain(request.encode_to_vec());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

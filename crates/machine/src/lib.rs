@@ -14,5 +14,5 @@ mod outcome;
 pub use apply::{ADMIT, Admit, apply, apply_with};
 // The commands: their list is in `command.rs`, and nowhere else.
 pub use command::*;
-pub use entry::{ENTRY_VERSION, Entry, EntryError, fingerprint};
+pub use entry::{ENTRY_VERSION, Entry, EntryError, Request, fingerprint};
 pub use outcome::{Effect, Outcome};

@@ -4,11 +4,14 @@
 #[path = "support/world.rs"]
 mod world;
 
+use std::collections::BTreeSet;
+
 use gantry_fleet::Fleet;
 use gantry_machine::{
-    CreateVolume, DeleteVolume, Effect, RegisterHost, Release, Renew, Reserve, UpdateHost, fingerprint,
+    CreateVolume, DeleteVolume, Effect, RegisterHost, Release, Renew, Request, Reserve, UpdateHost, fingerprint,
 };
 use gantry_types::{DeviceShare, GpuShape, HostSpec, Label, PlaceRequest, Plan, Refused, Shape, VolumeRequest};
+use prost::Message;
 use world::{World, spec};
 
 /// The field that a refusal names.
@@ -41,7 +44,7 @@ fn reserve(request: PlaceRequest, devices: &[&[(u32, u32)]]) -> Reserve {
     Reserve { fingerprint: fingerprint(&request), request, plans: devices.iter().map(plan).collect() }
 }
 
-fn with_fingerprint<C: Clone + prost::Message>(command: C, set: fn(&mut C, u64)) -> C {
+fn with_fingerprint<C: Request>(command: C, set: fn(&mut C, u64)) -> C {
     let mut command = command;
     let print = fingerprint(&command);
     set(&mut command, print);
@@ -72,13 +75,31 @@ fn a_request_id_is_not_shared_between_renewing_and_deleting() {
         };
         world.apply(CreateVolume { fingerprint: fingerprint(&request), request, host: 1 }).unwrap();
     }
-    // Reservation 1 and volume 1: the two encode to the same bytes.
-    assert_eq!(renew("a", 1).fingerprint, delete_volume("a", 1).fingerprint);
     assert!(matches!(world.apply(renew("a", 1)), Ok(Effect::Renewed { until, .. }) if until > 0));
     assert_eq!(world.apply(delete_volume("a", 1)).unwrap_err().reason(), "REQUEST_ID_REUSED");
     assert!(world.fleet.volume(1).is_some());
     world.apply(delete_volume("b", 1)).unwrap();
     assert_eq!(world.apply(renew("b", 1)).unwrap_err().reason(), "REQUEST_ID_REUSED");
+}
+
+#[test]
+fn requests_of_two_kinds_have_no_fingerprint_in_common() {
+    let renew = Renew { request_id: "a".into(), ..Renew::default() };
+    let delete = DeleteVolume { request_id: "a".into(), ..DeleteVolume::default() };
+    let release = Release { request_id: "a".into(), ..Release::default() };
+    assert!(renew.encode_to_vec() == delete.encode_to_vec() && delete.encode_to_vec() == release.encode_to_vec());
+    let prints = BTreeSet::from([fingerprint(&renew), fingerprint(&delete), fingerprint(&release)]);
+    assert_eq!(prints.len(), 3, "the same bytes of two kinds were taken for the same request");
+}
+
+/// Chance may give two requests one fingerprint.
+#[test]
+fn an_answer_of_another_kind_is_never_given() {
+    let mut world = World::new();
+    world.apply(reserve(request("place"), &[&[(0, 500)]])).unwrap();
+    world.apply(Renew { fingerprint: 7, ..renew("a", 1) }).unwrap();
+    let release = Release { request_id: "a".into(), fingerprint: 7, reservations: vec![1] };
+    assert_eq!(world.refused(release).reason(), "REQUEST_ID_REUSED");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use gantry_fleet::{Answer, Fleet};
 use gantry_types::{HostId, Refused, VolumeRequest};
 use prost::Message;
 
-use super::{Apply, answered, reused};
-use crate::{Admit, Effect, Outcome};
+use super::{Apply, Tagged, answered, reused};
+use crate::{Admit, Effect, Outcome, Request};
 
 #[derive(Clone, PartialEq, Message)]
 pub struct CreateVolume {
@@ -17,6 +17,10 @@ pub struct CreateVolume {
     pub fingerprint: u64,
     #[prost(uint32, tag = "3")]
     pub host: HostId,
+}
+
+impl Request for VolumeRequest {
+    const KIND: u32 = CreateVolume::TAG;
 }
 
 impl Apply for CreateVolume {

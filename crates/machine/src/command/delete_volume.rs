@@ -4,8 +4,8 @@ use gantry_fleet::Fleet;
 use gantry_types::VolumeId;
 use prost::Message;
 
-use super::{Apply, give_back};
-use crate::{Admit, Outcome};
+use super::{Apply, Tagged, give_back};
+use crate::{Admit, Outcome, Request};
 
 #[derive(Clone, PartialEq, Message)]
 pub struct DeleteVolume {
@@ -15,6 +15,10 @@ pub struct DeleteVolume {
     pub fingerprint: u64,
     #[prost(uint64, tag = "3")]
     pub volume: VolumeId,
+}
+
+impl Request for DeleteVolume {
+    const KIND: u32 = DeleteVolume::TAG;
 }
 
 impl Apply for DeleteVolume {

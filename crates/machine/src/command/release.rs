@@ -4,8 +4,8 @@ use gantry_fleet::{EndReason, Fleet};
 use gantry_types::{Refused, ReservationId, limits};
 use prost::Message;
 
-use super::{Apply, give_back};
-use crate::{Admit, Outcome};
+use super::{Apply, Tagged, give_back};
+use crate::{Admit, Outcome, Request};
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Release {
@@ -15,6 +15,10 @@ pub struct Release {
     pub fingerprint: u64,
     #[prost(uint64, repeated, tag = "3")]
     pub reservations: Vec<ReservationId>,
+}
+
+impl Request for Release {
+    const KIND: u32 = Release::TAG;
 }
 
 impl Apply for Release {

@@ -4,8 +4,8 @@ use gantry_fleet::{Answer, Fleet};
 use gantry_types::ReservationId;
 use prost::Message;
 
-use super::{Apply, answered, reused};
-use crate::{Admit, Effect, Outcome};
+use super::{Apply, Tagged, answered, reused};
+use crate::{Admit, Effect, Outcome, Request};
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Renew {
@@ -18,6 +18,10 @@ pub struct Renew {
     /// 0 keeps the length.
     #[prost(uint64, tag = "4")]
     pub lease_ms: u64,
+}
+
+impl Request for Renew {
+    const KIND: u32 = Renew::TAG;
 }
 
 impl Apply for Renew {

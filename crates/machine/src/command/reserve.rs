@@ -6,8 +6,8 @@ use gantry_fleet::{Answer, Fleet, Grant, Granted, Placed};
 use gantry_types::{Phase, PlaceRequest, Plan, Refused, Reservation};
 use prost::Message;
 
-use super::{Apply, answered, reused};
-use crate::{Admit, Effect, Outcome};
+use super::{Apply, Tagged, answered, reused};
+use crate::{Admit, Effect, Outcome, Request};
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Reserve {
@@ -18,6 +18,10 @@ pub struct Reserve {
     /// One a machine; fewer than the request's count where no more fitted.
     #[prost(message, repeated, tag = "3")]
     pub plans: Vec<Plan>,
+}
+
+impl Request for PlaceRequest {
+    const KIND: u32 = Reserve::TAG;
 }
 
 impl Apply for Reserve {
