@@ -1,6 +1,6 @@
 //! Plans requests one after the other over the applied fleet and the plans in flight.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, hash::BuildHasher};
 
 use gantry_fleet::{Fleet, Journal, Touched};
 use gantry_types::{Constraints, HostId, PlaceRequest, Plan, Refused, RejectionGroup, VolumeRequest};
@@ -8,7 +8,7 @@ use gantry_types::{Constraints, HostId, PlaceRequest, Plan, Refused, RejectionGr
 use crate::{
     Ask, InFlight, Ranked, TERMS, best, choose_devices, present_bytes,
     rank::ranked,
-    ranking::{Ranking, RankingKey},
+    ranking::{Ranking, RankingKey, shared},
     refusals,
 };
 
@@ -214,14 +214,7 @@ impl Planner {
     }
 
     fn slot(&self, request: &PlaceRequest) -> u64 {
-        use std::hash::{BuildHasher, Hash, Hasher};
-        let mut hasher = self.hasher.build_hasher();
-        request.app.hash(&mut hasher);
-        request.image.hash(&mut hasher);
-        request.image_blind.hash(&mut hasher);
-        request.shape.hash(&mut hasher);
-        request.constraints.hash(&mut hasher);
-        hasher.finish()
+        self.hasher.hash_one(shared(request))
     }
 }
 

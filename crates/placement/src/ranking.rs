@@ -4,10 +4,10 @@
 //! score that it could have given its layers. Such a host is looked at once it might be the first. So a touched host
 //! costs a few nanoseconds in most rankings, and a scoring only in those where it is near the top.
 
-use std::{collections::BinaryHeap, sync::Arc};
+use std::{collections::BinaryHeap, hash::Hash, sync::Arc};
 
 use gantry_fleet::{Fleet, ImageEntry, ImageLayer, Journal};
-use gantry_types::{Constraints, HostId, PlaceRequest, RejectionGroup, Shape};
+use gantry_types::{HostId, PlaceRequest, RejectionGroup};
 
 use crate::{
     Ask, InFlight, Ranked, Score, present_bytes,
@@ -20,34 +20,35 @@ const ENTRIES_PER_HOST: usize = 2;
 /// The same for a small fleet, where sweeping would be frequent.
 const ENTRIES_AT_LEAST: usize = 64;
 
-/// What requests must share to share a ranking: everything that constraints and terms look at.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct RankingKey {
-    app: String,
-    image: String,
-    image_blind: bool,
-    shape: Shape,
-    constraints: Constraints,
-}
+/// A request of those that share a ranking.
+#[derive(Clone, Debug)]
+pub(crate) struct RankingKey(PlaceRequest);
 
 impl RankingKey {
     pub(crate) fn of(request: &PlaceRequest) -> Self {
-        Self {
-            app: request.app.clone(),
-            image: request.image.clone(),
-            image_blind: request.image_blind,
-            shape: request.shape.clone(),
-            constraints: request.constraints.clone(),
-        }
+        Self(request.clone())
     }
 
     pub(crate) fn is_of(&self, request: &PlaceRequest) -> bool {
-        self.app == request.app
-            && self.image == request.image
-            && self.image_blind == request.image_blind
-            && self.shape == request.shape
-            && self.constraints == request.constraints
+        shared(&self.0) == shared(request)
     }
+}
+
+/// What requests must share to share a ranking: everything that constraints and terms look at. Names every field, so
+/// that a new one is not forgotten.
+pub(crate) fn shared(request: &PlaceRequest) -> impl Hash + PartialEq {
+    let PlaceRequest {
+        request_id: _,
+        app,
+        image,
+        shape,
+        constraints,
+        count: _,
+        all_or_nothing: _,
+        lease_ms: _,
+        image_blind,
+    } = request;
+    (app, image, shape, constraints, image_blind)
 }
 
 /// What a ranking knows of a host.
