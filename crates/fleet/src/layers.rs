@@ -251,9 +251,4 @@ impl Fleet {
     pub fn layer_digest(&self, layer: LayerId) -> Digest {
         self.layers.digest(layer)
     }
-
-    /// Distinct layers known.
-    pub fn layer_count(&self) -> usize {
-        self.layers.len()
-    }
 }

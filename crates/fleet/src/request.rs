@@ -70,11 +70,6 @@ impl Fleet {
         self.requests.find(request_id)
     }
 
-    /// Request answers remembered.
-    pub fn request_count(&self) -> usize {
-        self.requests.len()
-    }
-
     /// Remembers the answer to a request that [`Fleet::recall`] called new.
     pub fn remember(&mut self, request_id: &str, fingerprint: u64, answer: Answer) -> Rev {
         let seq = self.requests.next();

@@ -157,8 +157,7 @@ pub fn code(refused: &Refused) -> Code {
         Refused::UnknownHost { .. }
         | Refused::UnknownRequest { .. }
         | Refused::UnknownReservation { .. }
-        | Refused::UnknownVolume { .. }
-        | Refused::UnknownImage { .. } => Code::NotFound,
+        | Refused::UnknownVolume { .. } => Code::NotFound,
         Refused::LessThanPromised { .. }
         | Refused::HostInUse { .. }
         | Refused::VolumeInUse { .. }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gantry_fleet::Fleet;
+use gantry_fleet::{Fleet, Row};
 use gantry_placement::present_bytes;
 use gantry_types::Image;
 
@@ -24,8 +24,9 @@ impl Oracle {
         )?;
         let lease_end = self.reservations.iter().map(|r| r.expires_at).filter(|at| *at != 0).min();
         same("next lease end", &fleet.next_lease_end(), &lease_end)?;
-        same("requests", &fleet.request_count(), &self.requests.len())?;
-        same("layers known", &fleet.layer_count(), &self.layer_sizes.len())?;
+        let rows = |is_one: fn(&Row) -> bool| fleet.rows().filter(is_one).count();
+        same("requests", &rows(|row| matches!(row, Row::Request(_))), &self.requests.len())?;
+        same("layers known", &rows(|row| matches!(row, Row::Layer(_))), &self.layer_sizes.len())?;
         same("hosts", &fleet.hosts().map(|h| h.id).collect::<Vec<_>>(), &self.hosts.iter().map(|h| h.id).collect())?;
         let nameable = (1..=self.hosts_ever).filter(|id| fleet.host_spec(*id).is_some()).count();
         same("hosts that can be named", &nameable, &(self.hosts.len() + self.removed.len()))?;

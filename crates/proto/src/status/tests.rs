@@ -18,7 +18,6 @@ fn all_refusals() -> Vec<Refused> {
         Refused::UnknownHost { host: "h".into() },
         Refused::UnknownReservation { reservation: 1 },
         Refused::UnknownVolume { volume: 1 },
-        Refused::UnknownImage { image: "i".into() },
         Refused::UnknownRequest { request_id: "r".into() },
         Refused::LessThanPromised { host: "h".into(), resource: "memory_bytes", want: 2, have: 1 },
         Refused::HostInUse { host: "h".into(), reservations: 1, volumes: 2 },
