@@ -13,6 +13,7 @@ mod in_flight;
 mod planner;
 mod rank;
 mod ranking;
+mod rankings;
 mod refusal;
 mod score;
 

@@ -1,21 +1,11 @@
 //! Plans requests one after the other over the applied fleet and the plans in flight.
 
-use std::{collections::BTreeMap, hash::BuildHasher};
-
 use gantry_fleet::{Fleet, Journal, Touched};
 use gantry_types::{Constraints, HostId, PlaceRequest, Plan, Refused, RejectionGroup, VolumeRequest};
 
 use crate::{
-    Ask, InFlight, Ranked, TERMS, best, choose_devices, present_bytes,
-    rank::ranked,
-    ranking::{Ranking, RankingKey, shared},
-    refusals,
+    Ask, InFlight, Ranked, TERMS, best, choose_devices, present_bytes, rank::ranked, rankings::Rankings, refusals,
 };
-
-/// Hosts in all rankings together, at most 130 bytes each. Over it the ranking used longest ago is dropped.
-const RANKED_HOSTS: usize = 3_000_000;
-/// Rankings, however small the fleet is.
-const RANKINGS: usize = 1_024;
 
 /// A request's plans, one a machine.
 #[derive(Clone, Debug)]
@@ -46,18 +36,7 @@ pub struct Planner {
     /// What the fleet's journal says and what plans in flight touch, in one order.
     journal: Journal,
     fleet_position: u64,
-    /// By the hash of what their requests share.
-    rankings: BTreeMap<u64, Kept>,
-    ranked_hosts: usize,
-    clock: u64,
-    hasher: hashbrown::DefaultHashBuilder,
-}
-
-#[derive(Debug)]
-struct Kept {
-    key: RankingKey,
-    ranking: Ranking,
-    used: u64,
+    rankings: Rankings,
 }
 
 impl Planner {
@@ -90,8 +69,8 @@ impl Planner {
                 planned.rejections = refusals(fleet, &self.in_flight, &ask);
             }
         } else {
-            let slot = self.slot(request);
-            let mut ranking = self.take_ranking(slot, request);
+            let slot = self.rankings.slot(request);
+            let mut ranking = self.rankings.take(slot, request);
             self.plan_all(fleet, &ask, request.count, &mut planned, |planner| {
                 ranking.catch_up(fleet, &ask, &planner.journal);
                 ranking.best(fleet, &planner.in_flight, &ask)
@@ -99,7 +78,7 @@ impl Planner {
             if planned.missing > 0 {
                 planned.rejections = ranking.refusals(fleet, &self.in_flight, &ask);
             }
-            self.put_back(slot, ranking);
+            self.rankings.put_back(slot, ranking);
         }
         if planned.missing > 0 && (planned.plans.is_empty() || request.all_or_nothing) {
             self.settle(request, &planned.plans);
@@ -183,39 +162,6 @@ impl Planner {
         self.in_flight.add(&request.app, None, &plan, request.size_bytes);
         self.journal.push(Touched { host, layers: false });
     }
-
-    /// The ranking of such requests, to be put back with [`Planner::put_back`].
-    fn take_ranking(&mut self, slot: u64, request: &PlaceRequest) -> Ranking {
-        let Some(kept) = self.rankings.get_mut(&slot) else {
-            self.rankings.insert(slot, Kept { key: RankingKey::of(request), ranking: Ranking::default(), used: 0 });
-            return Ranking::default();
-        };
-        let ranking = std::mem::take(&mut kept.ranking);
-        self.ranked_hosts -= ranking.len();
-        if kept.key.is_of(request) {
-            return ranking;
-        }
-        kept.key = RankingKey::of(request);
-        Ranking::default()
-    }
-
-    fn put_back(&mut self, slot: u64, ranking: Ranking) {
-        self.clock += 1;
-        self.ranked_hosts += ranking.len();
-        if let Some(kept) = self.rankings.get_mut(&slot) {
-            (kept.ranking, kept.used) = (ranking, self.clock);
-        }
-        while self.rankings.len() > RANKINGS || self.ranked_hosts > RANKED_HOSTS && self.rankings.len() > 1 {
-            let Some((&oldest, _)) = self.rankings.iter().min_by_key(|(_, kept)| kept.used) else { break };
-            if let Some(kept) = self.rankings.remove(&oldest) {
-                self.ranked_hosts -= kept.ranking.len();
-            }
-        }
-    }
-
-    fn slot(&self, request: &PlaceRequest) -> u64 {
-        self.hasher.hash_one(shared(request))
-    }
 }
 
 /// The host that a request can only go to, by its name or for its volume, if it can go to one only.
@@ -228,21 +174,4 @@ fn only_host(fleet: &Fleet, constraints: &Constraints) -> Option<Option<HostId>>
 
 fn no_capacity(fleet: &Fleet, groups: Vec<RejectionGroup>) -> Refused {
     Refused::NoCapacity { rev: fleet.rev(), hosts: fleet.host_count(), groups }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_that_are_all_different_keep_few_rankings() {
-        let (mut planner, fleet) = (Planner::default(), Fleet::default());
-        for n in 0..2 * RANKINGS {
-            let request = PlaceRequest { app: n.to_string(), count: 1, ..PlaceRequest::default() };
-            assert!(planner.plan(&fleet, &request).is_err());
-        }
-        assert_eq!(planner.rankings.len(), RANKINGS);
-        assert_eq!(planner.ranked_hosts, planner.rankings.values().map(|kept| kept.ranking.len()).sum());
-        assert!(planner.rankings.values().all(|kept| kept.used > RANKINGS as u64), "the oldest go first");
-    }
 }
