@@ -24,7 +24,6 @@ struct Pending {
 pub struct InFlight {
     /// By host number, which are dense.
     hosts: Vec<Option<Box<Pending>>>,
-    plans: usize,
 }
 
 impl InFlight {
@@ -33,7 +32,6 @@ impl InFlight {
         if self.hosts.len() <= at {
             self.hosts.resize(at + 1, None);
         }
-        self.plans += 1;
         self.hosts[at].get_or_insert_with(Box::default).add(app, shape, plan, volume_bytes);
     }
 
@@ -42,7 +40,6 @@ impl InFlight {
         let Some(slot) = self.hosts.get_mut(plan.host as usize) else { return };
         let Some(pending) = slot else { return };
         pending.remove(app, shape, plan, volume_bytes);
-        self.plans -= 1;
         if pending.plans == 0 {
             *slot = None;
         }
@@ -50,10 +47,6 @@ impl InFlight {
 
     pub fn clear(&mut self) {
         *self = Self::default();
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.plans == 0
     }
 
     /// Looks at a host as it will be once everything in flight is applied. `app_number` is the fleet's number of `app`.
@@ -114,5 +107,31 @@ impl Pending {
                 self.apps.swap_remove(at);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gantry_types::GpuShape;
+
+    use super::*;
+
+    #[test]
+    fn what_was_added_and_removed_leaves_nothing() {
+        let mut in_flight = InFlight::default();
+        let gpu = GpuShape { kinds: Vec::new(), count: 1, milli: 500 };
+        let shape = Shape { cpu_milli: 1, memory_bytes: 2, gpu: Some(gpu), ..Shape::default() };
+        let plan = |host, index| Plan { host, devices: vec![DeviceShare { index, milli: 500 }] };
+        let machines = [("a", plan(3, 0)), ("a", plan(3, 0)), ("b", plan(3, 1)), ("a", plan(5, 0))];
+        machines.iter().for_each(|(app, plan)| in_flight.add(app, Some(&shape), plan, 0));
+        let volume = Plan { host: 3, devices: Vec::new() };
+        in_flight.add("a", None, &volume, 9);
+
+        machines.iter().for_each(|(app, plan)| in_flight.remove(app, Some(&shape), plan, 0));
+        let left = in_flight.hosts[3].as_ref().expect("the volume is in flight");
+        assert_eq!(left.usage, Usage { volume_bytes: 9, ..Usage::default() });
+        assert!(left.devices.is_empty() && left.apps.is_empty() && left.plans == 1);
+        in_flight.remove("a", None, &volume, 9);
+        assert!(in_flight.hosts.iter().all(Option::is_none));
     }
 }

@@ -46,10 +46,6 @@ impl Planner {
         self.journal.reset();
     }
 
-    pub fn in_flight(&self) -> &InFlight {
-        &self.in_flight
-    }
-
     /// Takes over what was applied since the last call. Call it before planning, under the same lock.
     pub fn catch_up(&mut self, fleet: &Fleet) {
         match fleet.journal().since(self.fleet_position) {

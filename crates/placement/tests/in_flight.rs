@@ -102,11 +102,15 @@ fn a_host_that_is_removed_takes_its_plans_along() {
     fleet.remove_host(gone).unwrap();
     let other = fleet.register_host(spec("other", &[0])).unwrap();
     planner.catch_up(&fleet);
-    assert_eq!(planner.plan(&fleet, &request(3, 1, WHOLE_GPU_MILLI)).unwrap().plans[0].host, other);
+    let three = request(3, 1, WHOLE_GPU_MILLI);
+    let plan_three = planner.plan(&fleet, &three).unwrap();
+    assert_eq!(plan_three.plans[0].host, other);
     planner.settle(&one, &plan_one.plans);
     planner.settle(&two, &plan_two.plans);
-    planner.settle(&request(3, 1, WHOLE_GPU_MILLI), &[]);
-    assert!(!planner.in_flight().is_empty(), "the plan on the other host is still in flight");
+    let refused = planner.plan(&fleet, &request(4, 1, 1));
+    assert!(matches!(refused, Err(Refused::NoCapacity { .. })), "the plan on the other host is still in flight");
+    planner.settle(&three, &plan_three.plans);
+    assert_eq!(planner.plan(&fleet, &request(4, 1, WHOLE_GPU_MILLI)).unwrap().plans[0].host, other);
 }
 
 #[test]
