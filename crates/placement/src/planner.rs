@@ -13,8 +13,9 @@ pub struct Planned {
     pub plans: Vec<Plan>,
     /// Why each plan is where it is.
     pub choices: Vec<Choice>,
-    /// Machines that did not fit, and why.
+    /// Machines that did not fit.
     pub missing: u32,
+    /// Why they did not.
     pub rejections: Vec<RejectionGroup>,
 }
 
@@ -57,11 +58,30 @@ impl Planner {
 
     /// Plans a request. Its plans take room from now on, until [`Planner::settle`].
     pub fn plan(&mut self, fleet: &Fleet, request: &PlaceRequest) -> Result<Planned, Refused> {
+        let refused = |groups| Refused::NoCapacity { rev: fleet.rev(), hosts: fleet.host_count(), groups };
+        self.attempt(fleet, request, true).map_err(refused)
+    }
+
+    /// As [`Planner::plan`], for a caller that does not ask why there is no room, which costs a look at every host.
+    pub fn try_plan(&mut self, fleet: &Fleet, request: &PlaceRequest) -> Option<Planned> {
+        self.attempt(fleet, request, false).ok()
+    }
+
+    /// The plans or, where the request is refused as a whole and it is asked why, the refusals of all hosts.
+    fn attempt(
+        &mut self,
+        fleet: &Fleet,
+        request: &PlaceRequest,
+        tell_why: bool,
+    ) -> Result<Planned, Vec<RejectionGroup>> {
         let ask = Ask::machine(fleet, request);
         let mut planned = Planned { plans: Vec::new(), choices: Vec::new(), missing: 0, rejections: Vec::new() };
+        let is_refused =
+            |planned: &Planned| planned.missing > 0 && (planned.plans.is_empty() || request.all_or_nothing);
+        let is_told = |planned: &Planned| planned.missing > 0 && (tell_why || !is_refused(planned));
         if let Some(host) = only_host(fleet, ask.constraints) {
             self.plan_all(fleet, &ask, request.count, &mut planned, |planner| planner.rank_one(fleet, &ask, host?));
-            if planned.missing > 0 {
+            if is_told(&planned) {
                 planned.rejections = refusals(fleet, &self.in_flight, &ask);
             }
         } else {
@@ -71,14 +91,14 @@ impl Planner {
                 ranking.catch_up(fleet, &ask, &planner.journal);
                 ranking.best(fleet, &planner.in_flight, &ask)
             });
-            if planned.missing > 0 {
+            if is_told(&planned) {
                 planned.rejections = ranking.refusals(fleet, &self.in_flight, &ask);
             }
             self.rankings.put_back(slot, ranking);
         }
-        if planned.missing > 0 && (planned.plans.is_empty() || request.all_or_nothing) {
+        if is_refused(&planned) {
             self.settle(request, &planned.plans);
-            return Err(no_capacity(fleet, planned.rejections));
+            return Err(planned.rejections);
         }
         Ok(planned)
     }
@@ -113,15 +133,12 @@ impl Planner {
         ranked(fleet, &self.in_flight, ask, fleet.app_number(ask.app), host, present_bytes).ok()
     }
 
-    /// Plans a volume by looking at every host: volumes are rare beside machines.
-    pub fn plan_volume(&mut self, fleet: &Fleet, request: &VolumeRequest) -> Result<HostId, Refused> {
-        let ask = Ask::volume(fleet, request);
-        let Some(ranked) = best(fleet, &self.in_flight, &ask) else {
-            return Err(no_capacity(fleet, refusals(fleet, &self.in_flight, &ask)));
-        };
-        let host = ranked.score.host.0;
+    /// Plans a volume by looking at every host: volumes are rare beside machines. It takes room from now on, until
+    /// [`Planner::settle_volume`].
+    pub fn plan_volume(&mut self, fleet: &Fleet, request: &VolumeRequest) -> Option<HostId> {
+        let host = best(fleet, &self.in_flight, &Ask::volume(fleet, request))?.score.host.0;
         self.take_volume_room(request, host);
-        Ok(host)
+        Some(host)
     }
 
     /// The plans of a request were applied, refused, or will never be proposed: they take no room of their own any more.
@@ -166,8 +183,4 @@ fn only_host(fleet: &Fleet, constraints: &Constraints) -> Option<Option<HostId>>
         return Some(fleet.volume(constraints.volume).map(|volume| volume.host));
     }
     (!constraints.host.is_empty()).then(|| fleet.host_named(&constraints.host).map(|host| host.id))
-}
-
-fn no_capacity(fleet: &Fleet, groups: Vec<RejectionGroup>) -> Refused {
-    Refused::NoCapacity { rev: fleet.rev(), hosts: fleet.host_count(), groups }
 }

@@ -147,7 +147,26 @@ fn a_volume_in_flight_takes_disk_until_it_is_settled() {
     planner.catch_up(&fleet);
     let host = planner.plan_volume(&fleet, &volume("1")).unwrap();
     planner.plan_volume(&fleet, &volume("2")).unwrap();
-    assert!(matches!(planner.plan_volume(&fleet, &volume("3")), Err(Refused::NoCapacity { .. })));
+    assert_eq!(planner.plan_volume(&fleet, &volume("3")), None);
     planner.settle_volume(&volume("1"), host);
     planner.plan_volume(&fleet, &volume("3")).unwrap();
+}
+
+#[test]
+fn why_machines_are_missing_is_told_where_others_are_planned() {
+    let mut fleet = Fleet::default();
+    fleet.register_host(spec("h", &[0, 1])).unwrap();
+    let mut planner = Planner::default();
+    planner.catch_up(&fleet);
+    let three = PlaceRequest { count: 3, ..request(1, 1, WHOLE_GPU_MILLI) };
+    let all_three = PlaceRequest { all_or_nothing: true, ..three.clone() };
+    assert!(planner.try_plan(&fleet, &all_three).is_none());
+    let Err(Refused::NoCapacity { hosts: 1, groups, .. }) = planner.plan(&fleet, &all_three) else {
+        panic!("there is room for two only")
+    };
+    // Nothing of the two refused requests is left in flight.
+    let planned = planner.try_plan(&fleet, &three).unwrap();
+    assert_eq!((planned.plans.len(), planned.missing), (2, 1));
+    assert_eq!(planned.rejections, groups);
+    assert!(planner.try_plan(&fleet, &three).is_none());
 }

@@ -177,14 +177,14 @@ impl Decider {
                 if let Some(outcome) = Reserve::recalled(fleet, &request, fingerprint) {
                     return reply.send(answer::to(fleet, outcome, Context::Plain));
                 }
-                match self.planner.plan(fleet, &request) {
-                    Ok(planned) => {
+                match self.planner.try_plan(fleet, &request) {
+                    Some(planned) => {
                         let (command, context) = batch::reservation(request, fingerprint, planned);
                         batch.push(command, Waiting { reply, deadline, attempts, context });
                     }
-                    Err(refused) => {
+                    None => {
                         let what = What::Place { request, fingerprint };
-                        self.refused(Call { what, deadline, attempts, reply }, refused);
+                        self.refused(Call { what, deadline, attempts, reply });
                     }
                 }
             }
@@ -193,13 +193,13 @@ impl Decider {
                     return reply.send(answer::to(fleet, outcome, Context::Plain));
                 }
                 match self.planner.plan_volume(fleet, &request) {
-                    Ok(host) => {
+                    Some(host) => {
                         let command = Command::from(CreateVolume { request, fingerprint, host });
                         batch.push(command, Waiting { reply, deadline, attempts, context: Context::Plain });
                     }
-                    Err(refused) => {
+                    None => {
                         let what = What::CreateVolume { request, fingerprint };
-                        self.refused(Call { what, deadline, attempts, reply }, refused);
+                        self.refused(Call { what, deadline, attempts, reply });
                     }
                 }
             }
@@ -207,12 +207,12 @@ impl Decider {
     }
 
     /// "No capacity" counts plans in flight, so it is only a suspicion until [`refusal::check`] has looked.
-    fn refused(&mut self, call: Call, refused: Refused) {
-        match refused {
+    fn refused(&mut self, call: Call) {
+        if call.attempts >= ATTEMPTS {
             // Not a "no": other calls hold the room, and none of them is applied yet.
-            Refused::NoCapacity { .. } if call.attempts >= ATTEMPTS => call.reply.send(Err(CallError::Overloaded)),
-            Refused::NoCapacity { .. } => self.suspects.push(call),
-            refused => call.reply.send(Err(refused.into())),
+            call.reply.send(Err(CallError::Overloaded));
+        } else {
+            self.suspects.push(call);
         }
     }
 
