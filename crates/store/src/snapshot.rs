@@ -97,6 +97,8 @@ pub struct Snapshots {
 struct Shared {
     dir: PathBuf,
     current: Mutex<Option<SnapshotFile>>,
+    /// Held while a snapshot is published: one is built while another may be installed.
+    publishing: Mutex<()>,
     /// Numbers temporary files, so that two transfers never share one.
     temporaries: AtomicU64,
 }
@@ -119,7 +121,8 @@ impl Snapshots {
                 Err(error) => tracing::warn!(path = %path.display(), %error, "passing over a snapshot"),
             }
         }
-        let shared = Shared { dir, current: Mutex::new(current), temporaries: AtomicU64::new(0) };
+        let shared =
+            Shared { dir, current: Mutex::new(current), publishing: Mutex::default(), temporaries: AtomicU64::new(0) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -146,6 +149,21 @@ impl Snapshots {
 
     /// Makes the file at `path`, complete and synced, the current snapshot under its own name.
     fn publish(&self, path: &Path, position: Option<LogPos>) -> Result<SnapshotFile, StoreError> {
+        let _alone = self.shared.publishing.lock();
+        self.make_current(path, position)
+    }
+
+    /// As [`Snapshots::publish`], unless a newer one was installed while this was written: then that stays current.
+    fn publish_built(&self, path: &Path, position: Option<LogPos>) -> Result<SnapshotFile, StoreError> {
+        let _alone = self.shared.publishing.lock();
+        if let Some(newer) = self.current().filter(|current| current.position() > position) {
+            fs::remove_file(path).map_err(StoreError::io("remove", path))?;
+            return Ok(newer);
+        }
+        self.make_current(path, position)
+    }
+
+    fn make_current(&self, path: &Path, position: Option<LogPos>) -> Result<SnapshotFile, StoreError> {
         let published = self.path_of(&name_of(position));
         if path != published {
             fs::rename(path, &published).map_err(StoreError::io("publish snapshot", path))?;

@@ -82,6 +82,6 @@ impl Snapshots {
         writer.finish()?;
         // A published snapshot must not be ahead of the durable log: the log it comes from is synced first.
         engine.sync()?;
-        self.publish(path, position)
+        self.publish_built(path, position)
     }
 }

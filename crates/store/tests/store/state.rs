@@ -158,6 +158,26 @@ async fn the_last_two_snapshots_are_kept_and_leftovers_removed() {
     assert_eq!(store.machine.snapshots().current().unwrap().position(), Some(LogPos::new(1, 1, 40)));
 }
 
+#[tokio::test]
+async fn a_build_that_is_overtaken_does_not_replace_the_installed_snapshot() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut ahead = open(other.path()).unwrap();
+    apply(&mut ahead, 50_000..50_003);
+    let newer = snapshot(&ahead).await;
+    let mut store = open(dir.path()).unwrap();
+    // Many rows: writing them takes far longer than installing three.
+    apply(&mut store, 1..20_000);
+
+    let build = store.machine.begin_snapshot().await.unwrap();
+    store.machine.install(newer)().unwrap();
+    let built = build.finish().await.unwrap();
+
+    let current = store.machine.snapshots().current().unwrap();
+    assert_eq!(current.position(), Some(LogPos::new(1, 1, 50_002)));
+    assert_eq!(built.position(), current.position());
+    assert_eq!(snapshot_files(dir.path()), 1, "the overtaken file is removed");
+}
+
 #[test]
 fn an_entry_of_a_newer_version_stops_the_node() {
     let dir = tempfile::tempdir().unwrap();
