@@ -87,12 +87,25 @@ impl Client {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
+        self.doubtful_call(repeat, rpc).await.map(|(answer, _)| answer)
+    }
+
+    /// As [`Self::call`], for an answer that holds errors: with whether a try before the answered one may have had an
+    /// effect, which none of these errors knows of.
+    pub(crate) async fn doubtful_call<T, F>(
+        &self,
+        repeat: Repeat,
+        rpc: impl Fn(Attempt) -> F,
+    ) -> Result<(T, bool), Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
         let deadline = Instant::now() + self.retry.deadline;
         let (mut attempts, mut pauses, mut asked, mut unsure) = (0, 0, 0, false);
         loop {
             let node = self.nodes.current();
             let mut error = match self.attempt(&node, deadline, &rpc).await {
-                Ok(response) => return Ok(response),
+                Ok(response) => return Ok((response, unsure)),
                 Err(error) => error,
             };
             attempts += 1;

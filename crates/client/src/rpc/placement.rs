@@ -33,7 +33,9 @@ impl Client {
     pub async fn place_many(&self, mut request: v1::PlaceManyRequest) -> Result<v1::PlaceManyResponse, Error> {
         request.requests.iter_mut().for_each(|place| fill(&mut place.request_id));
         let deadline = Instant::now() + self.retry.deadline;
-        let mut answer = self.place_many_once(&request).await?;
+        let (mut answer, unsure) = self.place_many_once(&request).await?;
+        // Once a try may have had an effect, no later "no" takes that back: the first one may still arrive.
+        let mut doubtful = vec![unsure; answer.results.len()];
         for round in 1..self.retry.attempts {
             let failed: Vec<usize> = (0..answer.results.len().min(request.requests.len()))
                 .filter(|index| may_repeat(&answer.results[*index]))
@@ -44,19 +46,22 @@ impl Client {
             }
             tokio::time::sleep(pause).await;
             let requests = failed.iter().map(|index| request.requests[*index].clone()).collect();
+            let again = self.place_many_once(&v1::PlaceManyRequest { requests }).await;
+            let unsure = again.as_ref().map_or_else(Error::indefinite, |(_, unsure)| *unsure);
+            failed.iter().for_each(|&index| doubtful[index] |= unsure || is_doubtful(&answer.results[index]));
             // What the first round answered stands, so an error of a later one only ends the repeating.
-            let Ok(again) = self.place_many_once(&v1::PlaceManyRequest { requests }).await else { break };
+            let Ok((again, _)) = again else { break };
             answer.rev = answer.rev.max(again.rev);
-            for (index, mut result) in failed.into_iter().zip(again.results) {
-                carry_doubt(&answer.results[index], &mut result);
+            for (index, result) in failed.into_iter().zip(again.results) {
                 answer.results[index] = result;
             }
         }
+        answer.results.iter_mut().zip(doubtful).filter(|(_, doubtful)| *doubtful).for_each(|(result, _)| doubt(result));
         Ok(answer)
     }
 
-    async fn place_many_once(&self, request: &v1::PlaceManyRequest) -> Result<v1::PlaceManyResponse, Error> {
-        self.call(Repeat::Always, |attempt| {
+    async fn place_many_once(&self, request: &v1::PlaceManyRequest) -> Result<(v1::PlaceManyResponse, bool), Error> {
+        self.doubtful_call(Repeat::Always, |attempt| {
             let request = attempt.unary(request.clone());
             async move { placement(attempt.channel).place_many(request).await }
         })
@@ -116,14 +121,14 @@ fn may_repeat(result: &v1::PlaceResult) -> bool {
     next(&error.detail, error.code, Repeat::Always) != Next::GiveUp
 }
 
-/// A failure stays indefinite when an earlier try of the same request was.
-fn carry_doubt(before: &v1::PlaceResult, after: &mut v1::PlaceResult) {
-    let (Some(place_result::Result::Failure(before)), Some(place_result::Result::Failure(after))) =
-        (&before.result, &mut after.result)
-    else {
-        return;
-    };
-    if before.detail.as_ref().is_none_or(|detail| detail.indefinite) {
-        after.detail.get_or_insert_default().indefinite = true;
+fn is_doubtful(result: &v1::PlaceResult) -> bool {
+    let Some(place_result::Result::Failure(failure)) = &result.result else { return false };
+    failure.detail.as_ref().is_none_or(|detail| detail.indefinite)
+}
+
+/// Makes a failure indefinite.
+fn doubt(result: &mut v1::PlaceResult) {
+    if let Some(place_result::Result::Failure(failure)) = &mut result.result {
+        failure.detail.get_or_insert_default().indefinite = true;
     }
 }

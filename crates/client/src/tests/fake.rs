@@ -24,6 +24,8 @@ use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap, transpo
 pub(super) enum Step {
     Answer,
     Fail(WireError),
+    /// Fails the stream that the call is on, where it is on one.
+    End(WireError),
     /// A status as a proxy or a dying connection gives it.
     Foreign(tonic::Code),
     /// Takes the call and never answers.
@@ -97,7 +99,7 @@ impl Script {
     async fn step(&self) -> Result<(), Status> {
         match self.next() {
             Step::Answer => Ok(()),
-            Step::Fail(error) => Err(error.into()),
+            Step::Fail(error) | Step::End(error) => Err(error.into()),
             Step::Foreign(code) => Err(Status::new(code, "not ours")),
             Step::Hang => {
                 tokio::time::sleep(Duration::from_secs(60)).await;
@@ -136,6 +138,7 @@ impl Placement for Script {
             self.note(&place.request_id, request.metadata());
             let result = match self.next() {
                 Step::Fail(error) => place_result::Result::Failure(error.into_failure()),
+                Step::Foreign(code) => return Err(Status::new(code, "not ours")),
                 _ => place_result::Result::Placed(v1::PlaceResponse::default()),
             };
             results.push(v1::PlaceResult { result: Some(result) });
@@ -164,6 +167,10 @@ impl Placement for Script {
                     Step::Fail(error) => place_stream_response::Result::Failure(error.into_failure()),
                     Step::Foreign(code) => {
                         let _ = sender.send(Err(Status::new(code, "not ours"))).await;
+                        return;
+                    }
+                    Step::End(error) => {
+                        let _ = sender.send(Err(error.into())).await;
                         return;
                     }
                     Step::Hang => continue,

@@ -26,3 +26,29 @@ async fn only_what_may_be_repeated_is_sent_again() {
     assert_eq!(ids[1], "mine");
     assert_eq!(ids[2], ids[3]);
 }
+
+#[tokio::test]
+async fn a_refusal_after_a_try_that_may_have_happened_is_indefinite() {
+    let refused = WireError::new(Code::ResourceExhausted, reason::NO_CAPACITY, Certainty::Definite, "none fits");
+    let fake = Fake::start([Step::Foreign(Code::Unavailable), Step::Fail(refused)]).await;
+    let request = v1::PlaceManyRequest { requests: vec![place_request()] };
+
+    let answer = quick(&[&fake.address]).place_many(request).await.unwrap();
+
+    let Some(Failure(failure)) = &answer.results[0].result else { panic!("{answer:?}") };
+    assert!(failure.detail.as_ref().unwrap().indefinite, "the first try may have placed it: {failure:?}");
+    assert_eq!(fake.ids().len(), 2, "a refusal is not sent again, whatever was before it");
+}
+
+#[tokio::test]
+async fn a_repetition_that_broke_leaves_doubt() {
+    let contended = WireError::new(Code::Aborted, reason::CONTENDED, Certainty::Definite, "lost the race");
+    let steps = [vec![Step::Fail(contended)], vec![Step::Foreign(Code::Unavailable); 6]].concat();
+    let fake = Fake::start(steps).await;
+    let request = v1::PlaceManyRequest { requests: vec![place_request()] };
+
+    let answer = quick(&[&fake.address]).place_many(request).await.unwrap();
+
+    let Some(Failure(failure)) = &answer.results[0].result else { panic!("{answer:?}") };
+    assert!(failure.detail.as_ref().unwrap().indefinite, "the repetition may have placed it: {failure:?}");
+}
