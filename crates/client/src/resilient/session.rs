@@ -59,9 +59,7 @@ impl Session {
                     failures = if heard { 0 } else { failures + 1 };
                 }
                 Err(error) if next(&error.detail, error.code, Repeat::Always) == Next::GiveUp => {
-                    while let Some(answer) = self.pending.give_up(&error) {
-                        self.answer(answer).await?;
-                    }
+                    self.fail_all(&error).await?;
                 }
                 Err(error) => {
                     failures += 1;
@@ -151,6 +149,10 @@ impl Session {
                 self.lose(sender, no_answer());
                 return Ok(None);
             }
+            Err(error) if next(&error.detail, error.code, Repeat::Always) == Next::GiveUp => {
+                self.fail_all(&error).await?;
+                return Ok(None);
+            }
             Err(error) => {
                 self.lose(sender, error);
                 return Ok(None);
@@ -183,6 +185,16 @@ impl Session {
     /// The queue of a stream holds a whole window, so a stream that takes nothing is a broken one.
     fn send(&mut self, sender: &PlaceSender, tag: u64) -> bool {
         self.pending.outgoing(tag).is_none_or(|call| sender.try_send(call))
+    }
+
+    /// Ends the calls that wait, with an error that sending them again would only bring back: one of them cannot be read,
+    /// and nothing says which. What went out may have happened; the stream's end does not say how far it was read.
+    async fn fail_all(&mut self, error: &Error) -> Result<(), Closed> {
+        self.pending.doubt();
+        while let Some(answer) = self.pending.give_up(error) {
+            self.answer(answer).await?;
+        }
+        Ok(())
     }
 
     /// Notes why the stream ended, and goes to another node.

@@ -95,6 +95,21 @@ async fn a_lost_race_is_run_again_on_the_same_stream_and_a_refusal_is_not() {
 }
 
 #[tokio::test]
+async fn a_call_that_cannot_be_read_fails_and_is_not_sent_again() {
+    let unreadable = WireError::too_large("the message", 5, 4);
+    let fake = Fake::start([Step::Answer, Step::Hang, Step::End(unreadable.clone())]).await;
+    let answers = all(quick(&[&fake.address]).resilient_stream(3), 3).await;
+    assert_eq!(tags(&answers), [0, 1, 2]);
+    let failures = failures(&answers);
+    assert_eq!(failures.len(), 2, "{failures:?}");
+    for error in &failures {
+        assert_eq!((error.code, error.detail.reason.as_str()), (unreadable.code, reason::TOO_LARGE));
+        assert_eq!(error.certainty(), Certainty::Indefinite, "it was sent, and the stream's end does not say which");
+    }
+    assert_eq!(fake.ids().len(), 3, "none is sent again");
+}
+
+#[tokio::test]
 async fn repeating_stops_at_the_bound() {
     let contended = WireError::new(Code::Aborted, reason::CONTENDED, Certainty::Definite, "lost the race");
     let fake = Fake::start(vec![Step::Fail(contended.clone()); 100]).await;
