@@ -39,23 +39,49 @@ pub(crate) enum What {
     Command(Command),
 }
 
-/// Where an answer goes.
+/// Where an answer goes. One that is dropped unused still answers: whoever waits on a stream would wait for ever.
 #[derive(Debug)]
-pub(crate) enum Reply {
+pub(crate) struct Reply(Option<To>);
+
+#[derive(Debug)]
+enum To {
     One(oneshot::Sender<Answer>),
     /// One of many calls of a stream, by its tag.
     Tagged(u64, mpsc::UnboundedSender<(u64, Answer)>),
-    /// Nobody waits.
-    Nobody,
 }
 
 impl Reply {
+    pub(crate) fn one(to: oneshot::Sender<Answer>) -> Self {
+        Self(Some(To::One(to)))
+    }
+
+    pub(crate) fn tagged(tag: u64, to: mpsc::UnboundedSender<(u64, Answer)>) -> Self {
+        Self(Some(To::Tagged(tag, to)))
+    }
+
+    /// For a call that nobody waits for.
+    pub(crate) fn nobody() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn send(mut self, answer: Answer) {
+        self.answer(answer);
+    }
+
     /// Whoever waited may have gone: then there is nothing to do.
-    pub(crate) fn send(self, answer: Answer) {
-        match self {
-            Self::One(reply) => drop(reply.send(answer)),
-            Self::Tagged(tag, replies) => drop(replies.send((tag, answer))),
-            Self::Nobody => {}
+    fn answer(&mut self, answer: Answer) {
+        match self.0.take() {
+            Some(To::One(reply)) => drop(reply.send(answer)),
+            Some(To::Tagged(tag, replies)) => drop(replies.send((tag, answer))),
+            None => {}
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            self.answer(Err(CallError::Unknown("the node stopped while deciding".to_owned())));
         }
     }
 }
@@ -120,5 +146,18 @@ impl From<CallError> for WireError {
 impl From<CallError> for tonic::Status {
     fn from(error: CallError) -> Self {
         WireError::from(error).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_of_a_stream_that_is_lost_is_answered_with_doubt() {
+        let (replies, mut answers) = mpsc::unbounded_channel();
+        drop(Reply::tagged(7, replies));
+        let answer = answers.try_recv().expect("whoever waits for it waits for ever");
+        assert!(matches!(answer, (7, Err(CallError::Unknown(_)))), "{answer:?}");
     }
 }

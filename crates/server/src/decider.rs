@@ -277,7 +277,7 @@ impl Decider {
         let stuck = self.in_flight.len() == PROPOSALS_IN_FLIGHT;
         if self.leading_since.is_some() && !stuck && self.state.read().fleet.expiry_due(now()) {
             let what = What::Command(Command::from(Expire {}));
-            self.queue.push_back(Call { what, deadline: None, attempts: 0, reply: Reply::Nobody });
+            self.queue.push_back(Call { what, deadline: None, attempts: 0, reply: Reply::nobody() });
         }
     }
 }

@@ -20,6 +20,8 @@ mod node;
 mod refusal;
 mod run;
 mod service;
+#[cfg(test)]
+mod tests;
 
 pub use config::{Config, ConfigError};
 pub use run::run;

@@ -72,7 +72,7 @@ impl Node {
     /// Hands a call to the decider and waits for the answer.
     pub(crate) async fn decide(&self, what: What, deadline: Option<Instant>) -> Answer {
         let (reply, answer) = oneshot::channel();
-        self.submit(what, deadline, Reply::One(reply));
+        self.submit(what, deadline, Reply::one(reply));
         answer.await.unwrap_or_else(|_| Err(CallError::Unknown("the node stopped while deciding".to_owned())))
     }
 

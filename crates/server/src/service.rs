@@ -7,6 +7,7 @@ mod place_stream;
 pub(crate) mod placement;
 pub(crate) mod volumes;
 pub(crate) mod watch;
+mod window;
 
 use gantry_types::Refused;
 use tonic::Status;

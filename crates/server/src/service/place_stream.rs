@@ -2,53 +2,50 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use gantry_proto::{
     WireError,
     v1::{self, place_stream_request::Call as Asked, place_stream_response::Result as Told},
 };
 use gantry_types::{PlaceRequest, Refused};
-use tokio::sync::{Semaphore, mpsc};
-use tonic::{Status, Streaming};
+use tonic::Status;
 
-use super::placement::{placed, release};
+use super::{
+    placement::{placed, release},
+    window::{Owed, Window, window},
+};
 use crate::{
     answer,
-    call::{Answer, Answered, CallError, Reply, What},
+    call::{Answer, Answered, CallError, What},
     node::Node,
 };
 
 /// The outgoing half.
 #[derive(Debug)]
-pub(crate) struct Answers {
-    answers: mpsc::UnboundedReceiver<(u64, Answer)>,
-    window: Arc<Semaphore>,
-}
+pub(crate) struct Answers(Owed);
 
 /// Reads calls until the caller ends the stream; its answers all come before the stream's own end. At most a window of
 /// calls is unanswered at a time: then nothing more is read, and the caller feels it.
-pub(super) fn serve(node: Node, calls: Streaming<v1::PlaceStreamRequest>) -> Answers {
-    let (replies, answers) = mpsc::unbounded_channel();
-    let window = Arc::new(Semaphore::new(node.limits().stream_window));
-    tokio::spawn(take_calls(node, calls, replies, Arc::clone(&window)));
-    Answers { answers, window }
+pub(super) fn serve(
+    node: Node,
+    calls: impl Stream<Item = Result<v1::PlaceStreamRequest, Status>> + Send + Unpin + 'static,
+) -> Answers {
+    let (window, owed) = window(node.limits().stream_window);
+    tokio::spawn(take_calls(node, calls, window));
+    Answers(owed)
 }
 
 async fn take_calls(
     node: Node,
-    mut calls: Streaming<v1::PlaceStreamRequest>,
-    replies: mpsc::UnboundedSender<(u64, Answer)>,
-    window: Arc<Semaphore>,
+    mut calls: impl Stream<Item = Result<v1::PlaceStreamRequest, Status>> + Unpin,
+    window: Window,
 ) {
     // A message that cannot be read ends the stream: nothing says where the next one begins.
-    while let Ok(Some(message)) = calls.message().await {
-        let Ok(permit) = window.acquire().await else { return };
-        permit.forget();
-        let reply = Reply::Tagged(message.tag, replies.clone());
+    while let Some(Ok(message)) = calls.next().await {
+        let Some(reply) = window.reply(message.tag).await else { return };
         match what(message.call) {
             Ok(what) => node.submit(what, None, reply),
             Err(refused) => reply.send(Err(CallError::Refused(refused))),
@@ -68,12 +65,8 @@ impl Stream for Answers {
     type Item = Result<v1::PlaceStreamResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = self.answers.poll_recv(context);
-        next.map(|answer| {
-            answer.map(|(tag, answer)| {
-                self.window.add_permits(1);
-                Ok(v1::PlaceStreamResponse { tag, result: Some(told(answer)) })
-            })
+        self.0.poll(context).map(|next| {
+            next.map(|owed| owed.map(|(tag, answer)| v1::PlaceStreamResponse { tag, result: Some(told(answer)) }))
         })
     }
 }
@@ -86,4 +79,32 @@ fn told(answer: Answer) -> Told {
         answer => placed(answer).map(Told::Placed),
     };
     result.unwrap_or_else(|error| Told::Failure(error.into_failure()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::mpsc;
+    use tokio_stream::wrappers::ReceiverStream;
+
+    use super::*;
+    use crate::{config::Limits, tests::member::Member};
+
+    #[tokio::test]
+    async fn a_full_window_does_not_outlive_its_caller() {
+        let member = Member::start().await;
+        let node = member.node_with(Limits { stream_window: 1, ..Limits::default() });
+        let (calls, sent) = mpsc::channel(8);
+        for tag in 0..8 {
+            calls.send(Ok(v1::PlaceStreamRequest { tag, call: None })).await.unwrap();
+        }
+        let answers = serve(node, ReceiverStream::new(sent));
+        while calls.capacity() < 2 {
+            tokio::task::yield_now().await;
+        }
+        drop(answers);
+        let ended = tokio::time::timeout(Duration::from_secs(5), calls.closed()).await;
+        assert!(ended.is_ok(), "the task still waits for room to answer a caller that is gone");
+    }
 }

@@ -129,7 +129,7 @@ async fn handle(node: &Node, host: Option<HostId>, seq: u64, message: Option<Mes
         }
     }
     if let Some(command) = last {
-        node.submit(What::Command(command), None, Reply::Tagged(seq, replies.clone()));
+        node.submit(What::Command(command), None, Reply::tagged(seq, replies.clone()));
     }
 }
 

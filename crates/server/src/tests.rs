@@ -1,0 +1,3 @@
+//! Real members in this process, each with its listeners and a directory of its own, asked over gRPC.
+
+pub(crate) mod member;
