@@ -22,6 +22,7 @@ mod run;
 mod service;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 
 pub use config::{Config, ConfigError};
 pub use run::run;

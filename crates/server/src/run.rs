@@ -19,6 +19,7 @@ use tokio::{
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{service::Routes, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
+use tower::util::MapResponseLayer;
 
 use crate::{
     Config, agents,
@@ -30,6 +31,7 @@ use crate::{
         cluster::ClusterService, fleet::FleetService, placement::PlacementService, volumes::VolumesService,
         watch::WatchService,
     },
+    unreadable,
 };
 
 /// HTTP/2 windows: a stream of placements must not wait for window updates.
@@ -168,6 +170,7 @@ async fn server(
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
+        .layer(MapResponseLayer::new(unreadable::response))
         .layer(ForwardLayer::new(consensus.clone()))
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stopped)

@@ -1,3 +1,4 @@
 //! Real members in this process, each with its listeners and a directory of its own, asked over gRPC.
 
 pub(crate) mod member;
+mod unreadable;

@@ -21,6 +21,7 @@ use crate::{
     answer,
     call::{Answer, Answered, CallError, What},
     node::Node,
+    unreadable,
 };
 
 /// The outgoing half.
@@ -43,8 +44,12 @@ async fn take_calls(
     mut calls: impl Stream<Item = Result<v1::PlaceStreamRequest, Status>> + Unpin,
     window: Window,
 ) {
-    // A message that cannot be read ends the stream: nothing says where the next one begins.
-    while let Some(Ok(message)) = calls.next().await {
+    while let Some(message) = calls.next().await {
+        let message = match message {
+            Ok(message) => message,
+            // Nothing says where the next message begins.
+            Err(status) => return window.fail(unreadable::message(&status)),
+        };
         let Some(reply) = window.reply(message.tag).await else { return };
         match what(message.call) {
             Ok(what) => node.submit(what, None, reply),
