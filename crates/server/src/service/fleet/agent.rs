@@ -21,9 +21,6 @@ use crate::{
     node::Node,
 };
 
-/// Layers in one command: a large report becomes several, so that no log entry is large.
-const LAYERS_PER_COMMAND: usize = 4_096;
-
 /// The outgoing half: answers to the agent's messages, and news of its host.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
@@ -139,7 +136,7 @@ fn commands(host: HostId, message: Option<Message>) -> Result<Vec<Command>, Refu
         Command::from(EndByHost { host, reservation, fence, refusal })
     };
     Ok(match message {
-        Some(Message::Layers(report)) => report_layers(host, report.try_into()?),
+        Some(Message::Layers(report)) => vec![report_layers(host, report.try_into()?).into()],
         Some(Message::Confirm(confirm)) => {
             vec![Confirm { host, reservation: confirm.reservation_id, fence: confirm.fence }.into()]
         }
@@ -155,22 +152,16 @@ fn commands(host: HostId, message: Option<Message>) -> Result<Vec<Command>, Refu
     })
 }
 
-fn report_layers(host: HostId, report: convert::LayerReport) -> Vec<Command> {
-    let present: Vec<LayerPresent> = report
-        .present
-        .into_iter()
-        .map(|layer| LayerPresent {
-            digest: layer.digest.0.to_vec(),
-            size_bytes: layer.size_bytes,
-            state: layer.state as i32,
-        })
-        .collect();
-    let gone: Vec<Vec<u8>> = report.gone.into_iter().map(|digest| digest.0.to_vec()).collect();
-    let mut chunks = present.chunks(LAYERS_PER_COMMAND);
-    let first = chunks.next().unwrap_or_default().to_vec();
-    let first = ReportLayers { host, full: report.full, present: first, gone };
-    let rest = chunks.map(|chunk| ReportLayers { host, full: false, present: chunk.to_vec(), gone: Vec::new() });
-    std::iter::once(first).chain(rest).map(Command::from).collect()
+/// A report is one command however large it is: in parts, a host would look half empty in between, and stay so where the
+/// stream ends there. [`limits::LAYERS_PER_REPORT`](gantry_types::limits::LAYERS_PER_REPORT) layers fit into a log entry.
+fn report_layers(host: HostId, report: convert::LayerReport) -> ReportLayers {
+    let present = report.present.into_iter().map(|layer| LayerPresent {
+        digest: layer.digest.0.to_vec(),
+        size_bytes: layer.size_bytes,
+        state: layer.state as i32,
+    });
+    let gone = report.gone.into_iter().map(|digest| digest.0.to_vec());
+    ReportLayers { host, full: report.full, present: present.collect(), gone: gone.collect() }
 }
 
 impl Stream for Outgoing {
