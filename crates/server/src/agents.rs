@@ -1,37 +1,75 @@
-//! The agents connected to this node, by host: who hears of grants, and when each was last heard.
+//! The agents connected to this node, by host: who hears of grants.
 
 use std::sync::Arc;
 
-use gantry_consensus::Consensus;
-use gantry_fleet::{Event, EventKind};
+use gantry_consensus::{Consensus, SharedState};
+use gantry_fleet::{Event, EventKind, Fleet};
 use gantry_proto::{
     WireError, convert,
     v1::{self, agent_event},
 };
-use gantry_types::HostId;
+use gantry_types::{HostId, Rev};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
+use tonic::Status;
 
 use crate::call::Answer;
 
 /// Events read from the ring at once.
 const EVENTS_AT_ONCE: usize = 4_096;
 
-/// What goes out on an agent's stream.
+/// News that one agent has not read yet. A slower agent is cut off: it connects again and hears of what stands.
+const NEWS_WAITING: usize = 4_096;
+
+/// What an agent hears unasked.
 #[derive(Debug)]
-pub(crate) enum ToAgent {
+pub(crate) enum News {
+    /// All that stands on its host when it registers.
+    Standing(Vec<v1::Reservation>),
     Event(Box<agent_event::Event>),
-    /// The stream's end, with the reason.
-    Close(tonic::Status),
+}
+
+/// The writing half of an agent's stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    news: mpsc::Sender<News>,
+    close: mpsc::Sender<Status>,
+}
+
+/// What [`Line`] carries, at the stream.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub news: mpsc::Receiver<News>,
+    /// The stream's end, with the reason, before whatever else waits.
+    pub close: mpsc::Receiver<Status>,
+}
+
+pub(crate) fn line() -> (Line, Heard) {
+    let (told, news) = mpsc::channel(NEWS_WAITING);
+    let (closed, close) = mpsc::channel(1);
+    (Line { news: told, close: closed }, Heard { news, close })
+}
+
+impl Line {
+    fn close(&self, status: Status) {
+        // Where it is full the stream ends already, for an earlier reason.
+        let _ = self.close.try_send(status);
+    }
+
+    /// False where the agent is too slow, or gone.
+    fn tell(&self, news: News) -> bool {
+        self.news.try_send(news).is_ok()
+    }
 }
 
 #[derive(Debug)]
 struct Session {
     /// Which connection: a newer one takes the host over.
     id: u64,
-    events: mpsc::UnboundedSender<ToAgent>,
-    heard: Instant,
+    line: Line,
+    /// What stood at this position was told at once; only later events are news.
+    since: Rev,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,15 +82,19 @@ struct Registry {
 }
 
 impl Agents {
-    /// A host's agent is connected. An earlier connection of the same host is closed.
-    pub(crate) fn connected(&self, host: HostId, events: mpsc::UnboundedSender<ToAgent>) -> u64 {
+    /// A host's agent is connected: it hears of what stands on the host, and of everything that happens after. An earlier
+    /// connection of the same host is closed.
+    pub(crate) fn connected(&self, state: &SharedState, host: HostId, line: Line) -> u64 {
+        // One step under the locks that `deliver` takes: nothing is told twice, left out, or after its own end.
+        let state = state.read();
         let mut registry = self.0.lock();
         registry.next += 1;
         let id = registry.next;
-        let session = Session { id, events, heard: Instant::now() };
+        line.tell(News::Standing(standing(&state.fleet, host)));
+        let session = Session { id, line, since: state.rev() };
         if let Some(old) = registry.sessions.insert(host, session) {
             let why = "another agent registered the same host: run one agent per host";
-            drop(old.events.send(ToAgent::Close(tonic::Status::aborted(why))));
+            old.line.close(Status::aborted(why));
         }
         id
     }
@@ -64,32 +106,36 @@ impl Agents {
         }
     }
 
-    pub(crate) fn heard(&self, host: HostId, id: u64) {
-        if let Some(session) = self.0.lock().sessions.get_mut(&host).filter(|session| session.id == id) {
-            session.heard = Instant::now();
-        }
-    }
-
-    /// This node no longer serves agents: they must find the node that does.
+    /// Agents must connect again, here or at the node that serves them now.
     pub(crate) fn close_all(&self, why: &WireError) {
         for (_, session) in self.0.lock().sessions.drain() {
-            drop(session.events.send(ToAgent::Close(why.clone().into())));
+            session.line.close(why.clone().into());
         }
     }
 
     fn tell(&self, host: HostId, event: agent_event::Event) {
-        if let Some(session) = self.0.lock().sessions.get(&host) {
-            drop(session.events.send(ToAgent::Event(Box::new(event))));
+        let mut registry = self.0.lock();
+        let Some(session) = registry.sessions.get(&host) else { return };
+        if !session.line.tell(News::Event(Box::new(event))) {
+            session.line.close(WireError::overloaded("events of this host").into());
+            registry.sessions.remove(&host);
         }
     }
 
-    fn is_connected(&self, host: HostId) -> bool {
-        self.0.lock().sessions.contains_key(&host)
+    /// Whether the host's agent has yet to hear of what happened at `rev`.
+    fn listens(&self, host: HostId, rev: Rev) -> bool {
+        self.0.lock().sessions.get(&host).is_some_and(|session| session.since < rev)
     }
 
     fn is_empty(&self) -> bool {
         self.0.lock().sessions.is_empty()
     }
+}
+
+fn standing(fleet: &Fleet, host: HostId) -> Vec<v1::Reservation> {
+    let Some(host) = fleet.host(host) else { return Vec::new() };
+    let rows = host.reservations().iter().filter_map(|&id| fleet.reservation(id));
+    rows.map(|row| convert::reservation(row, &host.spec)).collect()
 }
 
 /// Tells agents what is granted and ended on their hosts, until consensus stops.
@@ -119,8 +165,13 @@ fn deliver(consensus: &Consensus, agents: &Agents, mut seen: u64) -> u64 {
         if agents.is_empty() {
             return state.rev();
         }
-        // An agent that missed events hears of what stands when it registers again.
-        let Ok(events) = state.events.after(seen, EVENTS_AT_ONCE) else { return state.rev() };
+        let events = match state.events.after(seen, EVENTS_AT_ONCE) {
+            Ok(events) => events,
+            Err(gone) => {
+                agents.close_all(&WireError::compacted(gone.oldest));
+                return state.rev();
+            }
+        };
         let full = events.len() >= EVENTS_AT_ONCE;
         for event in &events {
             if let Some((host, event)) = for_agent(&state.fleet, agents, event) {
@@ -134,13 +185,13 @@ fn deliver(consensus: &Consensus, agents: &Agents, mut seen: u64) -> u64 {
     }
 }
 
-fn for_agent(fleet: &gantry_fleet::Fleet, agents: &Agents, event: &Event) -> Option<(HostId, agent_event::Event)> {
+fn for_agent(fleet: &Fleet, agents: &Agents, event: &Event) -> Option<(HostId, agent_event::Event)> {
     match &event.kind {
-        EventKind::Reserved(row) if agents.is_connected(row.plan.host) => {
+        EventKind::Reserved(row) if agents.listens(row.plan.host, event.rev) => {
             let spec = fleet.host_spec(row.plan.host)?;
             Some((row.plan.host, agent_event::Event::Granted(convert::reservation(row, spec))))
         }
-        EventKind::Ended { reservation, .. } => {
+        EventKind::Ended { reservation, .. } if agents.listens(reservation.plan.host, event.rev) => {
             let ended =
                 v1::ReservationEnded { reservation_id: reservation.id, fence: reservation.fence, rev: event.rev };
             Some((reservation.plan.host, agent_event::Event::Ended(ended)))

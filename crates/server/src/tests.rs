@@ -1,4 +1,5 @@
 //! Real members in this process, each with its listeners and a directory of its own, asked over gRPC.
 
+mod agents;
 pub(crate) mod member;
 mod unreadable;

@@ -1,0 +1,111 @@
+//! What agents hear.
+
+use gantry_proto::v1::{self, agent_event::Event, agent_message::Message};
+use gantry_types::limits;
+use tonic::Code;
+
+use super::member::{Agent, Member, host, place};
+
+async fn granted(agent: &mut Agent) -> v1::Reservation {
+    match agent.next().await.unwrap().unwrap() {
+        Event::Granted(row) => row,
+        other => panic!("not a grant: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_agent_hears_of_grants_and_of_their_ends() {
+    let member = Member::start().await;
+    let mut agent = member.hosts(1).await.remove(0);
+    let placed = member.placement().place(place("a", 1)).await.unwrap().into_inner().reservations.remove(0);
+    let row = granted(&mut agent).await;
+    assert_eq!((row.id, row.fence, &row.devices), (placed.id, placed.fence, &placed.devices));
+    let confirm = v1::ConfirmReservation { reservation_id: row.id, fence: row.fence };
+    agent.tell(Message::Confirm(confirm)).await.unwrap();
+    let request = v1::ReleaseRequest { request_id: "r".to_owned(), reservation_ids: vec![row.id] };
+    let released = member.placement().release(request).await.unwrap().into_inner();
+    let ended = v1::ReservationEnded { reservation_id: row.id, fence: row.fence, rev: released.rev };
+    assert_eq!(agent.next().await.unwrap(), Some(Event::Ended(ended)));
+}
+
+#[tokio::test]
+async fn an_agent_that_comes_back_hears_of_what_stands_once_and_the_one_before_is_closed() {
+    let member = Member::start().await;
+    let mut before = member.hosts(1).await.remove(0);
+    let placed = member.placement().place(place("a", 3)).await.unwrap().into_inner();
+    for _ in 0..3 {
+        granted(&mut before).await;
+    }
+    let mut agent = Agent::connect(&member).await;
+    agent.tell(Message::Register(host("host-0"))).await.unwrap();
+    let mut heard = vec![granted(&mut agent).await.id, granted(&mut agent).await.id, granted(&mut agent).await.id];
+    heard.sort_unstable();
+    assert_eq!(heard, placed.reservations.iter().map(|row| row.id).collect::<Vec<_>>());
+    let next = member.placement().place(place("b", 1)).await.unwrap().into_inner();
+    assert_eq!(granted(&mut agent).await.id, next.reservations[0].id);
+    assert_eq!(before.next().await.unwrap_err().code(), Code::Aborted);
+}
+
+/// Grants and ends come thick while an agent registers again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_never_hears_of_an_end_before_its_grant() {
+    let member = Member::start().await;
+    let _first = member.hosts(1).await;
+    let mut placement = member.placement();
+    let busy = tokio::spawn(async move {
+        for n in 0..300 {
+            let placed = placement.place(place(&format!("p{n}"), 1)).await.unwrap().into_inner();
+            let reservation_ids = vec![placed.reservations[0].id];
+            placement.release(v1::ReleaseRequest { request_id: format!("r{n}"), reservation_ids }).await.unwrap();
+        }
+    });
+    while !busy.is_finished() {
+        let mut agent = Agent::connect(&member).await;
+        agent.send(Message::Register(host("host-0"))).await;
+        let mut ended = Vec::new();
+        for _ in 0..4 {
+            let event = tokio::time::timeout(std::time::Duration::from_millis(20), agent.events.message()).await;
+            match event.ok().and_then(|event| event.unwrap()).and_then(|event| event.event) {
+                Some(Event::Ended(end)) => ended.push(end.reservation_id),
+                Some(Event::Granted(row)) => assert!(!ended.contains(&row.id), "{} was granted after its end", row.id),
+                _ => {}
+            }
+        }
+    }
+    busy.await.unwrap();
+}
+
+fn layer(number: usize) -> v1::LayerOnHost {
+    v1::LayerOnHost {
+        digest: format!("sha256:{number:064x}"),
+        size_bytes: limits::LAYER_BYTES,
+        state: v1::LayerState::Unpacked as i32,
+    }
+}
+
+#[tokio::test]
+async fn a_large_report_of_layers_takes_effect_at_one_position() {
+    let member = Member::start().await;
+    let mut agent = member.hosts(1).await.remove(0);
+    let present: Vec<_> = (0..limits::LAYERS_PER_REPORT).map(layer).collect();
+    let before = member.consensus.state().read().rev();
+    let report = v1::LayerReport { full: true, present, gone: Vec::new() };
+    let done = agent.tell(Message::Layers(report)).await.unwrap();
+    assert_eq!(done.rev, before + 1, "in between, the host looks as if it had lost layers");
+    let request = v1::GetHostRequest { name: "host-0".to_owned() };
+    let host = member.fleet().get_host(request).await.unwrap().into_inner().host.unwrap();
+    assert_eq!(host.layers as usize, limits::LAYERS_PER_REPORT);
+}
+
+#[tokio::test]
+async fn a_report_with_one_bad_layer_changes_nothing() {
+    let member = Member::start().await;
+    let mut agent = member.hosts(1).await.remove(0);
+    let mut present: Vec<_> = (0..5_000).map(layer).collect();
+    present[4_999].size_bytes = limits::LAYER_BYTES + 1;
+    let report = v1::LayerReport { full: true, present, gone: Vec::new() };
+    let failed = agent.tell(Message::Layers(report)).await.unwrap_err();
+    assert_eq!(failed.code, Code::InvalidArgument as u32);
+    let request = v1::GetHostRequest { name: "host-0".to_owned() };
+    assert_eq!(member.fleet().get_host(request).await.unwrap().into_inner().host.unwrap().layers, 0);
+}
