@@ -49,6 +49,9 @@ pub(crate) struct Decider {
     role: watch::Receiver<Role>,
     calls: mpsc::Receiver<Call>,
     queue: VecDeque<Call>,
+    /// A call of which only a part fits beside what is in flight. It is planned when nothing is: only then is it true that
+    /// the rest has no room (S7).
+    partial: Option<Call>,
     planner: Planner,
     /// Proposed and not yet answered, oldest first; runs parallel to `in_flight`.
     proposed: VecDeque<Batch>,
@@ -70,6 +73,7 @@ impl Decider {
             consensus,
             calls,
             queue: VecDeque::new(),
+            partial: None,
             planner: Planner::default(),
             proposed: VecDeque::new(),
             in_flight: FuturesOrdered::new(),
@@ -123,11 +127,18 @@ impl Decider {
             self.refuse_all(leader.as_ref());
             return;
         }
-        while !self.queue.is_empty() && self.in_flight.len() < PROPOSALS_IN_FLIGHT {
+        while self.may_plan() {
             let batch = self.plan_batch();
             self.propose(batch);
         }
         self.check_refusals();
+    }
+
+    fn may_plan(&self) -> bool {
+        match self.partial {
+            Some(_) => self.in_flight.is_empty(),
+            None => !self.queue.is_empty() && self.in_flight.len() < PROPOSALS_IN_FLIGHT,
+        }
     }
 
     /// What was proposed in another term may be committed or not, and nobody tells this node soon.
@@ -139,12 +150,13 @@ impl Decider {
     }
 
     fn refuse_all(&mut self, leader: Option<&Member>) {
-        for call in self.queue.drain(..).chain(self.suspects.drain(..)) {
+        let waiting = self.partial.take().into_iter().chain(self.queue.drain(..));
+        for call in waiting.chain(self.suspects.drain(..)) {
             call.reply.send(Err(CallError::NotLeader(leader.cloned())));
         }
     }
 
-    /// Plans from the queue until an entry is full or the queue is empty.
+    /// Plans from the queue until an entry is full, the queue is empty, or a call has to wait for what is in flight.
     fn plan_batch(&mut self) -> Batch {
         let state = self.state.clone();
         let state = state.read();
@@ -157,11 +169,14 @@ impl Decider {
         let mut batch = Batch::default();
         let now = Instant::now();
         while batch.commands.len() < COMMANDS_PER_ENTRY && batch.bytes < ENTRY_BYTES {
-            let Some(call) = self.queue.pop_front() else { break };
+            let Some(call) = self.partial.take().or_else(|| self.queue.pop_front()) else { break };
             if call.deadline.is_some_and(|deadline| deadline <= now) {
                 call.reply.send(Err(CallError::Deadline));
             } else {
                 self.plan_call(&state.fleet, &mut batch, call);
+            }
+            if self.partial.is_some() {
+                break;
             }
         }
         batch
@@ -178,6 +193,13 @@ impl Decider {
                     return reply.send(answer::to(fleet, outcome, Context::Plain));
                 }
                 match self.planner.try_plan(fleet, &request) {
+                    Some(planned)
+                        if planned.missing > 0 && !(self.in_flight.is_empty() && batch.commands.is_empty()) =>
+                    {
+                        self.planner.settle(&request, &planned.plans);
+                        self.partial =
+                            Some(Call { what: What::Place { request, fingerprint }, deadline, attempts, reply });
+                    }
                     Some(planned) => {
                         let (command, context) = batch::reservation(request, fingerprint, planned);
                         batch.push(command, Waiting { reply, deadline, attempts, context });
@@ -267,6 +289,8 @@ impl Decider {
         // While proposals are stuck nothing is planned: callers still hear when their time is over, and expiry can wait.
         let now_instant = Instant::now();
         let is_late = |call: &Call| call.deadline.is_some_and(|deadline| deadline <= now_instant);
+        let late = self.partial.take_if(|call| is_late(call)).into_iter();
+        late.for_each(|call| call.reply.send(Err(CallError::Deadline)));
         for _ in 0..self.queue.len() {
             match self.queue.pop_front() {
                 Some(call) if is_late(&call) => call.reply.send(Err(CallError::Deadline)),

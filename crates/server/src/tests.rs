@@ -2,4 +2,5 @@
 
 mod agents;
 pub(crate) mod member;
+mod placing;
 mod unreadable;
