@@ -4,18 +4,18 @@
 //! Batching is natural: whatever waited while the allowed proposals were in flight is the next batch. There are no timers.
 
 mod batch;
+mod clock;
+#[cfg(test)]
+mod tests;
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::VecDeque, time::Duration};
 
 use futures::{StreamExt, stream::FuturesOrdered};
 use gantry_consensus::{Applied, Consensus, Member, Proposal, ProposeError, Role, SharedState};
 use gantry_fleet::Fleet;
-use gantry_machine::{Command, CreateVolume, Expire, Reserve};
+use gantry_machine::{Command, CreateVolume, Effect, Expire, Outcome, Reserve};
 use gantry_placement::Planner;
-use gantry_types::{Refused, Stamp};
+use gantry_types::{Refused, limits};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -23,7 +23,10 @@ use tokio::{
 };
 
 pub(crate) use self::batch::Context;
-use self::batch::{Batch, Waiting};
+use self::{
+    batch::{Batch, Waiting},
+    clock::Clock,
+};
 use crate::{
     answer,
     call::{Call, CallError, Reply, What},
@@ -63,6 +66,7 @@ pub(crate) struct Decider {
     proposer: u64,
     proposals: u64,
     leading_since: Option<u64>,
+    clock: Clock,
 }
 
 impl Decider {
@@ -82,6 +86,7 @@ impl Decider {
             proposer,
             proposals: 0,
             leading_since: None,
+            clock: Clock::starting(0),
         }
     }
 
@@ -122,6 +127,7 @@ impl Decider {
             self.leading_since = leading;
             self.give_up_proposals();
             self.planner.reset();
+            self.clock = Clock::starting(self.state.read().fleet.now());
         }
         if leading.is_none() {
             self.refuse_all(leader.as_ref());
@@ -252,7 +258,7 @@ impl Decider {
         }
         self.proposals += 1;
         batch.number = self.proposals;
-        let entry = batch.seal(now(), self.proposer);
+        let entry = batch.seal(self.clock.stamp(), self.proposer);
         self.in_flight.push_back(self.consensus.propose(entry));
         self.proposed.push_back(batch);
     }
@@ -274,8 +280,10 @@ impl Decider {
         }
     }
 
-    fn answer(&mut self, fleet: &Fleet, command: &Command, waiting: Waiting, outcome: gantry_machine::Outcome) {
+    fn answer(&mut self, fleet: &Fleet, command: &Command, waiting: Waiting, outcome: Outcome) {
         match outcome {
+            // As many leases as one command may end: more of them may be over.
+            Ok(Effect::Expired { leases, .. }) if leases as usize >= limits::EXPIRED_PER_COMMAND => self.expire(),
             Err(Refused::Lost { .. }) if waiting.attempts < ATTEMPTS => {
                 if let Some(call) = waiting.again(command) {
                     self.queue.push_front(call);
@@ -287,8 +295,8 @@ impl Decider {
 
     fn tick(&mut self) {
         // While proposals are stuck nothing is planned: callers still hear when their time is over, and expiry can wait.
-        let now_instant = Instant::now();
-        let is_late = |call: &Call| call.deadline.is_some_and(|deadline| deadline <= now_instant);
+        let now = Instant::now();
+        let is_late = |call: &Call| call.deadline.is_some_and(|deadline| deadline <= now);
         let late = self.partial.take_if(|call| is_late(call)).into_iter();
         late.for_each(|call| call.reply.send(Err(CallError::Deadline)));
         for _ in 0..self.queue.len() {
@@ -299,14 +307,21 @@ impl Decider {
             }
         }
         let stuck = self.in_flight.len() == PROPOSALS_IN_FLIGHT;
-        if self.leading_since.is_some() && !stuck && self.state.read().fleet.expiry_due(now()) {
-            let what = What::Command(Command::from(Expire {}));
-            self.queue.push_back(Call { what, deadline: None, attempts: 0, reply: Reply::nobody() });
+        if self.leading_since.is_some() && !stuck {
+            let stamp = self.clock.stamp();
+            if self.state.read().fleet.expiry_due(stamp) {
+                self.expire();
+            }
         }
+    }
+
+    fn expire(&mut self) {
+        let what = What::Command(Command::from(Expire {}));
+        self.queue.push_back(Call { what, deadline: None, attempts: 0, reply: Reply::nobody() });
     }
 }
 
-/// The calls to plan again. A check that died answers nobody: its callers see their reply dropped, which is indefinite.
+/// The calls to plan again. The callers of a check that died are answered when it drops them.
 async fn joined(checking: &mut Option<JoinHandle<Vec<Call>>>) -> Vec<Call> {
     match checking {
         Some(handle) => handle.await.unwrap_or_default(),
@@ -322,9 +337,4 @@ fn call_error(error: &ProposeError) -> CallError {
         ProposeError::Stopped { .. } => CallError::Stopped,
         ProposeError::Unknown { why } => CallError::Unknown(why.clone()),
     }
-}
-
-/// The wall clock that is stamped into entries. State only ever moves it forward.
-fn now() -> Stamp {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Stamp)
 }
