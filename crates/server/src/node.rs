@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gantry_consensus::{Consensus, Member, ProposeError, SharedState};
 use gantry_fleet::Fleet;
 use gantry_machine::{Command, fingerprint};
-use gantry_proto::header;
+use gantry_proto::{WireError, header};
 use gantry_types::{PlaceRequest, Rev, VolumeRequest};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -81,27 +81,57 @@ impl Node {
     }
 
     /// Reads the state. Unless the caller asked for a local read, it is as of a moment after the call began: this node
-    /// still led then, and everything committed before is in it.
+    /// still led then, and everything committed before is in it. For a look at a few rows.
     pub(crate) async fn read<R>(
         &self,
         metadata: &MetadataMap,
         look: impl FnOnce(&Fleet, Rev) -> R,
     ) -> Result<tonic::Response<R>, tonic::Status> {
-        let local = is_local_read(metadata);
-        if !local {
-            self.0.consensus.read_index().await.map_err(not_read)?;
-        }
+        let local = self.confirm(metadata).await?;
         let state = self.state();
         let looked = {
             let state = state.read();
             look(&state.fleet, state.rev())
         };
-        let mut response = tonic::Response::new(looked);
-        if local {
-            response.metadata_mut().insert(header::STALE, tonic::metadata::MetadataValue::from_static("true"));
-        }
-        Ok(response)
+        Ok(looked_at(looked, local))
     }
+
+    /// As [`Node::read`], for a look that may go over the whole state: not on a thread that serves other calls.
+    pub(crate) async fn scan<R: Send + 'static>(
+        &self,
+        metadata: &MetadataMap,
+        look: impl FnOnce(&Fleet, Rev) -> R + Send + 'static,
+    ) -> Result<tonic::Response<R>, tonic::Status> {
+        let local = self.confirm(metadata).await?;
+        let state = self.state();
+        let looked = tokio::task::spawn_blocking(move || {
+            let state = state.read();
+            look(&state.fleet, state.rev())
+        });
+        Ok(looked_at(looked.await.map_err(unread)?, local))
+    }
+
+    /// Makes sure that the state is current, unless the caller does not ask for that.
+    async fn confirm(&self, metadata: &MetadataMap) -> Result<bool, CallError> {
+        let local = is_local_read(metadata);
+        if !local {
+            self.0.consensus.read_index().await.map_err(not_read)?;
+        }
+        Ok(local)
+    }
+}
+
+/// A look at the state that died. It changed nothing, but this node is broken.
+pub(crate) fn unread(error: tokio::task::JoinError) -> WireError {
+    WireError::internal(format!("the state could not be read: {error}"))
+}
+
+fn looked_at<R>(looked: R, local: bool) -> tonic::Response<R> {
+    let mut response = tonic::Response::new(looked);
+    if local {
+        response.metadata_mut().insert(header::STALE, tonic::metadata::MetadataValue::from_static("true"));
+    }
+    response
 }
 
 pub(crate) fn is_local_read(metadata: &MetadataMap) -> bool {

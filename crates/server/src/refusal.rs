@@ -4,11 +4,12 @@
 //! So a refusal is only given after leadership was confirmed and the applied state alone has no room either; otherwise the
 //! call is planned again.
 
-use gantry_consensus::{Consensus, ProposeError};
+use gantry_consensus::{Consensus, ProposeError, SharedState};
 use gantry_fleet::Fleet;
 use gantry_machine::{CreateVolume, Reserve};
-use gantry_placement::{Ask, InFlight, best, refusals};
-use gantry_types::{Refused, RejectionGroup, Rev};
+use gantry_placement::{Ask, InFlight, Planner, best, refusals};
+use gantry_types::{Constraints, PlaceRequest, Refused, RejectionGroup, Rev, Shape};
+use hashbrown::HashMap;
 
 use crate::call::{Call, CallError, What};
 
@@ -21,27 +22,19 @@ pub(crate) async fn check(consensus: Consensus, suspects: Vec<Call>) -> Vec<Call
         return Vec::new();
     }
     let state = consensus.state();
-    let state = state.read();
-    let (fleet, rev) = (&state.fleet, state.rev());
+    // Every look goes over the whole fleet: not on a thread that serves other calls.
+    let again = tokio::task::spawn_blocking(move || sort_out(&state, suspects));
+    // Calls that are lost with a thread that died are answered when they are dropped.
+    again.await.unwrap_or_default()
+}
+
+fn sort_out(state: &SharedState, suspects: Vec<Call>) -> Vec<Call> {
     let mut again = Vec::new();
-    let mut last: Option<(What, Option<Refused>)> = None;
+    let mut known: HashMap<Alike, Refused> = HashMap::new();
     for mut call in suspects {
-        // The same request may have been granted meanwhile, and what it was granted is what is missing now.
-        if is_answered(fleet, &call.what) {
-            call.attempts += 1;
-            again.push(call);
-            continue;
-        }
-        // A burst is refused for one reason: look at the fleet once.
-        let refused = match &last {
-            Some((what, refused)) if alike(what, &call.what) => refused.clone(),
-            _ => no_capacity(fleet, rev, &call.what),
-        };
-        match refused.clone() {
-            Some(refused) => {
-                last = Some((call.what, Some(refused.clone())));
-                call.reply.send(Err(CallError::Refused(refused)));
-            }
+        // Apply may go on between two calls: a refusal stays true of its own rev.
+        match refusal(state, &mut known, &call.what) {
+            Some(refused) => call.reply.send(Err(CallError::Refused(refused))),
             None => {
                 call.attempts += 1;
                 again.push(call);
@@ -49,6 +42,22 @@ pub(crate) async fn check(consensus: Consensus, suspects: Vec<Call>) -> Vec<Call
         }
     }
     again
+}
+
+fn refusal(state: &SharedState, known: &mut HashMap<Alike, Refused>, what: &What) -> Option<Refused> {
+    let state = state.read();
+    // The same request may have been granted meanwhile, and what it was granted is what is missing now.
+    if is_answered(&state.fleet, what) {
+        return None;
+    }
+    let alike = Alike::of(what);
+    // A burst is refused for few reasons: look at the fleet once for each.
+    if let Some(refused) = alike.as_ref().and_then(|alike| known.get(alike)) {
+        return Some(refused.clone());
+    }
+    let refused = no_capacity(&state.fleet, state.rev(), what)?;
+    known.extend(alike.map(|alike| (alike, refused.clone())));
+    Some(refused)
 }
 
 fn not_confirmed(error: &ProposeError) -> CallError {
@@ -68,24 +77,33 @@ fn is_answered(fleet: &Fleet, what: &What) -> bool {
     }
 }
 
-/// Whether two calls differ in nothing that constraints look at.
-fn alike(a: &What, b: &What) -> bool {
-    match (a, b) {
-        (What::Place { request: a, .. }, What::Place { request: b, .. }) => {
-            a.app == b.app
-                && a.shape == b.shape
-                && a.constraints == b.constraints
-                && a.all_or_nothing == b.all_or_nothing
-                && a.count == b.count
-        }
-        _ => false,
+/// All that constraints look at: placements with the same are refused for the same reason.
+#[derive(PartialEq, Eq, Hash)]
+struct Alike {
+    app: String,
+    shape: Shape,
+    constraints: Constraints,
+    /// Machines that go together or not at all.
+    together: u32,
+}
+
+impl Alike {
+    fn of(what: &What) -> Option<Self> {
+        let What::Place { request, .. } = what else { return None };
+        let PlaceRequest { app, shape, constraints, .. } = request;
+        let (app, shape, constraints) = (app.clone(), shape.clone(), constraints.clone());
+        Some(Self { app, shape, constraints, together: together(request) })
     }
+}
+
+fn together(request: &PlaceRequest) -> u32 {
+    if request.all_or_nothing { request.count } else { 1 }
 }
 
 fn no_capacity(fleet: &Fleet, rev: Rev, what: &What) -> Option<Refused> {
     let groups = match what {
-        What::Place { request, .. } if request.all_or_nothing && request.count > 1 => {
-            let mut planner = gantry_placement::Planner::default();
+        What::Place { request, .. } if together(request) > 1 => {
+            let mut planner = Planner::default();
             planner.catch_up(fleet);
             match planner.plan(fleet, request) {
                 Err(Refused::NoCapacity { groups, .. }) => Some(groups),

@@ -13,7 +13,11 @@ use gantry_types::Certainty;
 use tonic::{Code, Request, Response, Status, transport::Endpoint};
 
 use super::{deadline, invalid};
-use crate::{answer, node::Node, run::furthest_voter};
+use crate::{
+    answer,
+    node::{Node, unread},
+    run::furthest_voter,
+};
 
 /// How long a joining node tries to reach its seed.
 const SEED_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -91,7 +95,14 @@ impl Cluster for ClusterService {
 
     async fn status(&self, request: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
         let message = request.into_inner();
-        Ok(Response::new(status(&self.0, self.0.consensus().status(), message.state_hash)))
+        let (node, seen) = (self.0.clone(), self.0.consensus().status());
+        if !message.state_hash {
+            return Ok(Response::new(status(&node, seen, false)));
+        }
+        // The hash is of one position, so apply waits for it: between two parts of it, rows already read would change.
+        // It is an operator's call, and an audit's; the threads that serve others are not held up by it.
+        let hashed = tokio::task::spawn_blocking(move || status(&node, seen, true));
+        Ok(Response::new(hashed.await.map_err(unread)?))
     }
 
     async fn set_feature_level(

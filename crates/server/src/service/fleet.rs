@@ -32,7 +32,7 @@ impl FleetApi for FleetService {
     ) -> Result<Response<v1::ListHostsResponse>, Status> {
         let (metadata, _, message) = request.into_parts();
         let page = convert::page(message.page_size).map_err(invalid)?;
-        let listed = self.0.read(&metadata, |fleet, rev| {
+        let listed = self.0.scan(&metadata, move |fleet, rev| {
             let hosts = fleet.hosts_after(message.after_id);
             let mut hosts = hosts.filter(|host| message.region.is_empty() || host.spec.region == message.region);
             let shown: Vec<v1::Host> = hosts.by_ref().take(page).map(host).collect();
@@ -117,7 +117,7 @@ impl FleetApi for FleetService {
     ) -> Result<Response<v1::ListImagesResponse>, Status> {
         let (metadata, _, message) = request.into_parts();
         let page = convert::page(message.page_size).map_err(invalid)?;
-        let listed = self.0.read(&metadata, |fleet, rev| {
+        let listed = self.0.scan(&metadata, move |fleet, rev| {
             let mut images = fleet.images_after(&message.after_reference);
             let shown: Vec<v1::ImageSummary> = images.by_ref().take(page).map(|entry| summary(fleet, entry)).collect();
             let more = images.next().is_some();

@@ -94,7 +94,7 @@ impl Placement for PlacementService {
     async fn list(&self, request: Request<v1::ListRequest>) -> Result<Response<v1::ListResponse>, Status> {
         let (metadata, _, message) = request.into_parts();
         let page = message.check().map_err(invalid)?;
-        let response = self.0.read(&metadata, |fleet, rev| {
+        let response = self.0.scan(&metadata, move |fleet, rev| {
             let host = match message.host.as_str() {
                 "" => None,
                 name => Some(fleet.host_named(name).ok_or_else(|| Refused::UnknownHost { host: name.to_owned() })?.id),
@@ -113,7 +113,7 @@ impl Placement for PlacementService {
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
         let (metadata, _, message) = request.into_parts();
         let convert::Explain { request, top } = read(message)?;
-        self.0.read(&metadata, |fleet, rev| explain(fleet, rev, &request, top)).await
+        self.0.scan(&metadata, move |fleet, rev| explain(fleet, rev, &request, top)).await
     }
 }
 

@@ -68,7 +68,7 @@ impl Volumes for VolumesService {
     ) -> Result<Response<v1::ListVolumesResponse>, Status> {
         let (metadata, _, message) = request.into_parts();
         let page = message.check().map_err(invalid)?;
-        let listed = self.0.read(&metadata, |fleet, rev| {
+        let listed = self.0.scan(&metadata, move |fleet, rev| {
             let rows = fleet.volumes_after(message.after_id);
             let mut rows = rows.filter(|row| message.app.is_empty() || row.app == message.app);
             let shown = rows.by_ref().take(page);
