@@ -44,7 +44,7 @@ const ENTRY_BYTES: usize = 256 << 10;
 /// How often a call is planned before its caller is told that it is contended.
 const ATTEMPTS: u32 = 16;
 /// How often the decider looks for leases that ran out, and for callers that gave up.
-const TICK: Duration = Duration::from_millis(200);
+pub(crate) const TICK: Duration = Duration::from_millis(200);
 
 pub(crate) struct Decider {
     consensus: Consensus,

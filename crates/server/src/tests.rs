@@ -3,4 +3,5 @@
 mod agents;
 pub(crate) mod member;
 mod placing;
+mod stalled;
 mod unreadable;

@@ -5,10 +5,20 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
-/// When the caller stops waiting, by the `grpc-timeout` it sent: up to eight digits and a unit.
+use crate::decider::TICK;
+
+/// What an answer takes after the decider has looked at the deadline.
+const ANSWERING: Duration = Duration::from_millis(50);
+
+/// When the caller's time is over for the decider, by the `grpc-timeout` it sent: up to eight digits and a unit. That is
+/// before the caller stops waiting, and before the transport gives up for it: it must still hear that nothing happened.
 pub(super) fn of(metadata: &MetadataMap) -> Option<Instant> {
     let text = metadata.get("grpc-timeout")?.to_str().ok()?;
-    Instant::now().checked_add(parse(text)?)
+    Instant::now().checked_add(patience(parse(text)?))
+}
+
+fn patience(timeout: Duration) -> Duration {
+    timeout - (TICK + ANSWERING).min(timeout / 2)
 }
 
 fn parse(text: &str) -> Option<Duration> {
