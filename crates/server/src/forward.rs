@@ -27,7 +27,11 @@ const LOCAL_PREFIXES: &[&str] =
     &["/gantry.v1.Cluster/Status", "/gantry.v1.Cluster/Init", "/gantry.v1.Cluster/Join", "/gantry.v1.Watch/", "/grpc."];
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 const KEEPALIVE: Duration = Duration::from_secs(2);
-const WINDOW_BYTES: u32 = 8 << 20;
+/// HTTP/2 windows towards the leader. All callers of this node share the one connection, and what a caller leaves unread
+/// takes from its window: one that stalls must not stop the others. So a stream's window is a small part of it, yet far
+/// more than a round trip carries in answers; 64 stalled streams are what it takes.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
 
 /// Channels to other members, by their client address. Members are few and addresses do not change often.
 type Channels = Arc<Mutex<BTreeMap<String, Channel>>>;
@@ -120,8 +124,8 @@ impl<S> Forward<S> {
         let channel = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
-            .initial_stream_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(WINDOW_BYTES)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE)
             .connect_lazy();

@@ -34,9 +34,10 @@ use crate::{
     unreadable,
 };
 
-/// HTTP/2 windows: a stream of placements must not wait for window updates.
-const STREAM_WINDOW_BYTES: u32 = 4 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// HTTP/2 windows: a stream of placements must not wait for window updates, and a stream that is not read (its window of
+/// calls is full) must not hold up the others of its connection, which may be those of all of a follower's callers.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
 /// Streams of one connection: a proxy in front of a whole fleet's agents has them all on one.
 const STREAMS_PER_CONNECTION: u32 = 32_768;
 const KEEPALIVE: Duration = Duration::from_secs(10);
