@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     config::Limits,
-    run::{listen, serve},
+    run::{abort_on_panic, listen, serve},
 };
 
 /// How `gantry dev` runs.
@@ -30,6 +30,7 @@ const LEADS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs until `shutdown` resolves.
 pub async fn run(options: DevOptions, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    abort_on_panic();
     let client_listener = listen("the client address", &options.client_addr).await?;
     let raft_listener = listen("the raft address", "127.0.0.1:0").await?;
     let raft_addr = raft_listener.local_addr().context("a bound listener has an address")?.to_string();

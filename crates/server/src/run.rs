@@ -15,6 +15,7 @@ use gantry_types::limits;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
+    task::JoinSet,
 };
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{service::Routes, transport::Server};
@@ -46,8 +47,20 @@ const HANDOVER: Duration = Duration::from_secs(1);
 /// How long calls may go on after the shutdown began. Streams that nobody ends are cut then.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// From now on a panic ends the process, once it is printed. A member that lost one of its tasks would go on sending
+/// heartbeats and serve nobody; one that is gone is replaced as leader, and restarted. Only for a process that is a member
+/// and nothing else.
+pub(crate) fn abort_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::abort();
+    }));
+}
+
 /// Runs a server until `shutdown` resolves or it cannot go on.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    abort_on_panic();
     let raft_listener = listen("raft_listen", config.raft_listen()).await?;
     let client_listener = listen("client_listen", config.client_listen()).await?;
     let consensus_config = consensus_config(&config);
@@ -82,8 +95,9 @@ pub(crate) async fn serve(
     let node = Node::new(consensus.clone(), member, calls, limits);
     let (stop, stopped) = watch::channel(false);
     let decider = Decider::new(consensus.clone(), waiting, run_number());
-    tokio::spawn(decider.run());
-    tokio::spawn(agents::dispatch(consensus.clone(), node.agents().clone()));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(decider.run());
+    tasks.spawn(agents::dispatch(consensus.clone(), node.agents().clone()));
     let (health, health_service) = tonic_health::server::health_reporter();
     tokio::spawn(report_health(consensus.clone(), health));
     let raft = tokio::spawn(serve_peers(consensus.clone(), raft_listener, until(stopped.clone())));
@@ -93,6 +107,7 @@ pub(crate) async fn serve(
     let result = tokio::select! {
         result = &mut api => result,
         why = consensus.stopped() => Err(anyhow::anyhow!("consensus stopped: {why}")),
+        Some(Err(died)) = tasks.join_next() => Err(anyhow::anyhow!("a task that everybody needs died: {died}")),
         () = shutdown => {
             tracing::info!("shutting down");
             hand_over(&consensus).await;
@@ -199,4 +214,27 @@ async fn report_health(consensus: Consensus, health: HealthReporter) {
 fn run_number() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::process::ExitStatusExt, process::Command};
+
+    const SIGABRT: i32 = 6;
+
+    #[test]
+    #[ignore = "is run by the test below, in a process of its own"]
+    fn panics() {
+        super::abort_on_panic();
+        drop(std::thread::spawn(|| panic!("a task's bug")).join());
+    }
+
+    #[test]
+    fn a_panic_in_any_thread_ends_the_process() {
+        let this = std::env::current_exe().unwrap();
+        let run =
+            Command::new(this).args(["--ignored", "--exact", "run::tests::panics", "--nocapture"]).output().unwrap();
+        assert_eq!(run.status.signal(), Some(SIGABRT), "{run:?}");
+        assert!(String::from_utf8_lossy(&run.stderr).contains("a task's bug"), "{run:?}");
+    }
 }
