@@ -9,7 +9,7 @@ use gantry_proto::{
     WireError, reason,
     v1::{self, cluster_client::ClusterClient, cluster_server::Cluster},
 };
-use gantry_types::Certainty;
+use gantry_types::{Certainty, Rev};
 use tonic::{Code, Request, Response, Status, transport::Endpoint};
 
 use super::{deadline, invalid};
@@ -33,7 +33,7 @@ impl Cluster for ClusterService {
         let members = message.members.into_iter().map(member).collect();
         self.0.consensus().init(members).await.map_err(not_changed)?;
         let cluster_id = cluster_id(self.0.consensus().status().cluster_id);
-        Ok(Response::new(v1::InitResponse { cluster_id }))
+        Ok(Response::new(v1::InitResponse { cluster_id, rev: self.rev() }))
     }
 
     async fn join(&self, request: Request<v1::JoinRequest>) -> Result<Response<v1::JoinResponse>, Status> {
@@ -90,7 +90,7 @@ impl Cluster for ClusterService {
             to => to,
         };
         self.0.consensus().transfer_leader(to).await.map_err(not_changed)?;
-        Ok(Response::new(v1::TransferLeaderResponse { leader: to }))
+        Ok(Response::new(v1::TransferLeaderResponse { leader: to, rev: self.rev() }))
     }
 
     async fn status(&self, request: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
@@ -120,8 +120,11 @@ impl Cluster for ClusterService {
 impl ClusterService {
     fn membership(&self) -> Response<v1::MembershipResponse> {
         let members = members(&self.0.consensus().status());
-        let rev = self.0.state().read().rev();
-        Response::new(v1::MembershipResponse { rev, members })
+        Response::new(v1::MembershipResponse { rev: self.rev(), members })
+    }
+
+    fn rev(&self) -> Rev {
+        self.0.state().read().rev()
     }
 }
 

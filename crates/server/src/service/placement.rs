@@ -44,7 +44,8 @@ impl Placement for PlacementService {
             placed(self.0.decide(What::place(request), deadline).await)
         }));
         let results: Vec<v1::PlaceResult> = answers.await.into_iter().map(result).collect();
-        let rev = results.iter().map(rev_of).max().unwrap_or_default();
+        let applied = || self.0.state().read().rev();
+        let rev = results.iter().map(rev_of).max().filter(|&rev| rev > 0).unwrap_or_else(applied);
         Ok(Response::new(v1::PlaceManyResponse { rev, results }))
     }
 
