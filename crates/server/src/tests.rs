@@ -5,3 +5,4 @@ pub(crate) mod member;
 mod placing;
 mod stalled;
 mod unreadable;
+mod watching;

@@ -1,5 +1,7 @@
 //! What happens, in order, from any position that is still held.
 
+use std::time::Duration;
+
 use gantry_consensus::Consensus;
 use gantry_fleet::{EndReason, Event, EventKind, Fleet, HostChange};
 use gantry_proto::{
@@ -7,7 +9,7 @@ use gantry_proto::{
     v1::{self, watch_server::Watch},
 };
 use gantry_types::{Reservation, Rev};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -18,6 +20,10 @@ use crate::node::Node;
 const EVENTS_PER_MESSAGE: usize = 1_024;
 /// Messages on their way to a watcher. A slower one is not waited for: it reads the ring when it is ready.
 const MESSAGES_WAITING: usize = 8;
+/// A watcher that wants nothing of what happens hears at least this often how far that has come, ...
+const PROGRESS: Duration = Duration::from_secs(1);
+/// ... and after this many events, so that it can resume before they are no longer held.
+const PASSED_OVER: usize = 8_192;
 
 #[derive(Clone, Debug)]
 pub(crate) struct WatchService(pub Node);
@@ -43,46 +49,72 @@ impl Watch for WatchService {
 async fn feed(
     consensus: Consensus,
     wanted: v1::WatchRequest,
-    mut after: Rev,
+    after: Rev,
     out: mpsc::Sender<Result<v1::WatchResponse, Status>>,
 ) {
     let mut applied = consensus.applied();
+    let mut progress = Progress { rev: after, told: None, told_at: Instant::now(), passed_over: 0 };
     loop {
         applied.borrow_and_update();
         loop {
-            let (response, more) = match read(&consensus, &wanted, after) {
+            let (response, looked_at) = match read(&consensus, &wanted, progress.rev) {
                 Ok(read) => read,
                 Err(error) => {
                     drop(out.send(Err(error.into())).await);
                     return;
                 }
             };
-            after = response.rev;
-            if !response.events.is_empty() && out.send(Ok(response)).await.is_err() {
+            if progress.tells(&response, looked_at) && out.send(Ok(response)).await.is_err() {
                 return;
             }
-            if !more {
+            if looked_at < EVENTS_PER_MESSAGE {
                 break;
             }
         }
         tokio::select! {
             changed = applied.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep_until(progress.told_at + PROGRESS), if progress.told < Some(progress.rev) => {}
             () = out.closed() => return,
         }
     }
 }
 
-/// The wanted events after `after`, and whether there are more.
-fn read(consensus: &Consensus, wanted: &v1::WatchRequest, after: Rev) -> Result<(v1::WatchResponse, bool), WireError> {
+/// How far a watcher has come, and how far it was told.
+struct Progress {
+    rev: Rev,
+    /// `None` before the first response, which says where the watch begins.
+    told: Option<Rev>,
+    told_at: Instant,
+    /// Events that it did not want, since it was told.
+    passed_over: usize,
+}
+
+impl Progress {
+    /// Whether a response goes out: the first always, one with events always, one without when the watcher's rev grows old.
+    fn tells(&mut self, response: &v1::WatchResponse, looked_at: usize) -> bool {
+        self.rev = response.rev;
+        self.passed_over += looked_at;
+        let old = self.told_at.elapsed() >= PROGRESS || self.passed_over >= PASSED_OVER;
+        let tells = !response.events.is_empty() || self.told.is_none() || (old && self.told < Some(self.rev));
+        if tells {
+            (self.told, self.told_at, self.passed_over) = (Some(self.rev), Instant::now(), 0);
+        }
+        tells
+    }
+}
+
+/// The wanted events after `after`, and how many were looked at.
+fn read(consensus: &Consensus, wanted: &v1::WatchRequest, after: Rev) -> Result<(v1::WatchResponse, usize), WireError> {
     let state = consensus.state();
     let state = state.read();
     let events = state.events.after(after, EVENTS_PER_MESSAGE).map_err(|gone| WireError::compacted(gone.oldest))?;
-    let more = events.len() >= EVENTS_PER_MESSAGE;
+    let looked_at = events.len();
     // Events of one rev are never split: the ring returns all of the last one.
-    let rev = if more { events.last().map_or(after, |event| event.rev) } else { state.rev().max(after) };
+    let last = events.last().map_or(after, |event| event.rev);
+    let rev = if looked_at >= EVENTS_PER_MESSAGE { last } else { state.rev().max(after) };
     let events = events.iter().filter(|event| is_wanted(&state.fleet, wanted, event));
     let events = events.map(|event| shown(&state.fleet, event)).collect();
-    Ok((v1::WatchResponse { rev, events }, more))
+    Ok((v1::WatchResponse { rev, events }, looked_at))
 }
 
 fn is_wanted(fleet: &Fleet, wanted: &v1::WatchRequest, event: &Event) -> bool {
