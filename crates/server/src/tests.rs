@@ -1,6 +1,7 @@
 //! Real members in this process, each with its listeners and a directory of its own, asked over gRPC.
 
 mod agents;
+mod api;
 pub(crate) mod member;
 mod placing;
 mod stalled;
