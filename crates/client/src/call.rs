@@ -1,7 +1,7 @@
 //! The rules of repeating a call.
 //!
-//! - A definite error is the answer, except *not leader*, *unreachable*, *overloaded* and *contended*: nothing happened,
-//!   and another node or a moment later may do.
+//! - A definite error is the answer, except *not leader*, *unreachable*, *stopped*, *overloaded*, *contended* and the
+//!   *deadline* of one try: nothing happened, and another node or a moment later may do.
 //! - An indefinite error is repeated where the call has a request id or does the same when done twice.
 //! - Every try sends the same message, so the same request id.
 //! - Tries, pauses and the time of all together are bounded by [`Retry`](crate::Retry).
@@ -71,7 +71,9 @@ pub(crate) enum Next {
 /// What an error means for the next try; see the rules above.
 pub(crate) fn next(detail: &ErrorDetail, code: Code, repeat: Repeat) -> Next {
     match detail.reason.as_str() {
-        reason::NOT_LEADER | reason::UNREACHABLE | reason::STOPPED if !detail.indefinite => Next::Move,
+        reason::NOT_LEADER | reason::UNREACHABLE | reason::STOPPED | reason::DEADLINE if !detail.indefinite => {
+            Next::Move
+        }
         reason::OVERLOADED | reason::CONTENDED if !detail.indefinite => Next::Pause,
         _ if detail.indefinite && repeat == Repeat::Always => match code {
             Code::Internal => Next::Pause,

@@ -51,6 +51,15 @@ async fn a_leader_that_cannot_be_reached_is_not_insisted_on() {
 }
 
 #[tokio::test]
+async fn a_leader_that_let_the_time_of_one_try_pass_is_left_for_another() {
+    let next = Fake::start([]).await;
+    let stuck = Fake::start(vec![Step::Fail(WireError::deadline(Certainty::Definite)); 10]).await;
+    let answer = quick(&[&stuck.address, &next.address]).place(place_request()).await.unwrap();
+    assert_eq!(answer.rev, 7);
+    assert_eq!((stuck.seen().len(), next.seen().len()), (1, 1));
+}
+
+#[tokio::test]
 async fn repeating_stops_at_the_bound() {
     let always = || vec![Step::Foreign(Code::Unavailable); 100];
     let (a, b) = (Fake::start(always()).await, Fake::start(always()).await);
