@@ -90,7 +90,9 @@ impl Agents {
         let mut registry = self.0.lock();
         registry.next += 1;
         let id = registry.next;
-        line.tell(News::Standing(standing(&state.fleet, host)));
+        if !line.tell(News::Standing(standing(&state.fleet, host))) {
+            line.close(too_slow());
+        }
         let session = Session { id, line, since: state.rev() };
         if let Some(old) = registry.sessions.insert(host, session) {
             let why = "another agent registered the same host: run one agent per host";
@@ -117,7 +119,7 @@ impl Agents {
         let mut registry = self.0.lock();
         let Some(session) = registry.sessions.get(&host) else { return };
         if !session.line.tell(News::Event(Box::new(event))) {
-            session.line.close(WireError::overloaded("events of this host").into());
+            session.line.close(too_slow());
             registry.sessions.remove(&host);
         }
     }
@@ -130,6 +132,10 @@ impl Agents {
     fn is_empty(&self) -> bool {
         self.0.lock().sessions.is_empty()
     }
+}
+
+fn too_slow() -> Status {
+    WireError::overloaded("events of this host").into()
 }
 
 fn standing(fleet: &Fleet, host: HostId) -> Vec<v1::Reservation> {
@@ -211,5 +217,25 @@ pub(crate) fn done(seq: u64, answer: Answer) -> agent_event::Event {
             Ok(rev) => agent_event::Event::Done(v1::Done { seq, rev, host_id: 0 }),
             Err(error) => agent_event::Event::Failed(WireError::from(error).into_failed(seq)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::member::Member;
+
+    #[tokio::test]
+    async fn an_agent_that_does_not_read_is_cut_off() {
+        let member = Member::start().await;
+        let (agents, (line, mut heard)) = (Agents::default(), super::line());
+        agents.connected(&member.consensus.state(), 1, line);
+        let ended = || agent_event::Event::Ended(v1::ReservationEnded::default());
+        (1..NEWS_WAITING).for_each(|_| agents.tell(1, ended()));
+        assert!(agents.listens(1, Rev::MAX), "what stands and these events fit");
+        agents.tell(1, ended());
+        assert!(agents.is_empty(), "events pile up without limit");
+        let why = WireError::from(&heard.close.try_recv().expect("the stream is ended"));
+        assert_eq!(why.detail.reason, gantry_proto::reason::OVERLOADED);
     }
 }
