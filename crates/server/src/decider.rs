@@ -55,6 +55,8 @@ pub(crate) struct Decider {
     /// A call of which only a part fits beside what is in flight. It is planned when nothing is: only then is it true that
     /// the rest has no room (S7).
     partial: Option<Call>,
+    /// Calls that only plans in flight leave no room for. They are planned again when one of these has come to its end.
+    crowded: VecDeque<Call>,
     planner: Planner,
     /// Proposed and not yet answered, oldest first; runs parallel to `in_flight`.
     proposed: VecDeque<Batch>,
@@ -78,6 +80,7 @@ impl Decider {
             calls,
             queue: VecDeque::new(),
             partial: None,
+            crowded: VecDeque::new(),
             planner: Planner::default(),
             proposed: VecDeque::new(),
             in_flight: FuturesOrdered::new(),
@@ -96,7 +99,7 @@ impl Decider {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let room = self.queue.len() + self.suspects.len() < CALLS_TAKEN;
+            let room = self.queue.len() + self.crowded.len() + self.suspects.len() < CALLS_TAKEN;
             tokio::select! {
                 biased;
                 Some(outcome) = self.in_flight.next(), if !self.in_flight.is_empty() => self.finish(outcome),
@@ -108,7 +111,7 @@ impl Decider {
                 }
                 replan = joined(&mut self.checking), if self.checking.is_some() => {
                     self.checking = None;
-                    self.queue.extend(replan);
+                    self.crowded.extend(replan);
                 }
                 changed = self.role.changed() => if changed.is_err() { return },
                 _ = tick.tick() => self.tick(),
@@ -133,6 +136,9 @@ impl Decider {
             self.refuse_all(leader.as_ref());
             return;
         }
+        if self.in_flight.is_empty() {
+            self.queue.append(&mut self.crowded);
+        }
         while self.may_plan() {
             let batch = self.plan_batch();
             self.propose(batch);
@@ -156,7 +162,7 @@ impl Decider {
     }
 
     fn refuse_all(&mut self, leader: Option<&Member>) {
-        let waiting = self.partial.take().into_iter().chain(self.queue.drain(..));
+        let waiting = self.partial.take().into_iter().chain(self.queue.drain(..)).chain(self.crowded.drain(..));
         for call in waiting.chain(self.suspects.drain(..)) {
             call.reply.send(Err(CallError::NotLeader(leader.cloned())));
         }
@@ -266,6 +272,7 @@ impl Decider {
     /// Answers the calls of the oldest proposal.
     fn finish(&mut self, outcome: Result<Applied, ProposeError>) {
         let Some(mut batch) = self.proposed.pop_front() else { return };
+        self.queue.append(&mut self.crowded);
         let state = self.state.clone();
         let state = state.read();
         batch.settle(&mut self.planner);
@@ -297,15 +304,14 @@ impl Decider {
         // While proposals are stuck nothing is planned: callers still hear when their time is over, and expiry can wait.
         let now = Instant::now();
         let is_late = |call: &Call| call.deadline.is_some_and(|deadline| deadline <= now);
-        let late = self.partial.take_if(|call| is_late(call)).into_iter();
-        late.for_each(|call| call.reply.send(Err(CallError::Deadline)));
-        for _ in 0..self.queue.len() {
-            match self.queue.pop_front() {
-                Some(call) if is_late(&call) => call.reply.send(Err(CallError::Deadline)),
-                Some(call) => self.queue.push_back(call),
-                None => break,
+        let mut late = Vec::from_iter(self.partial.take_if(|call| is_late(call)));
+        for calls in [&mut self.queue, &mut self.crowded] {
+            for _ in 0..calls.len() {
+                let Some(call) = calls.pop_front() else { break };
+                if is_late(&call) { late.push(call) } else { calls.push_back(call) }
             }
         }
+        late.into_iter().for_each(|call| call.reply.send(Err(CallError::Deadline)));
         let stuck = self.in_flight.len() == PROPOSALS_IN_FLIGHT;
         if self.leading_since.is_some() && !stuck {
             let stamp = self.clock.stamp();

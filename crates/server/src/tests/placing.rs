@@ -46,3 +46,15 @@ async fn many_partial_placements_all_come_to_an_end() {
     assert_eq!(last.rejections.iter().map(|r| r.hosts).sum::<u64>(), 3, "{last:?}");
     assert!(rest.iter().all(|result| matches!(result, Result::Failure(_))));
 }
+
+#[tokio::test]
+async fn a_call_waits_for_what_is_in_flight_and_not_for_luck() {
+    let member = Member::start().await;
+    let _agents = member.hosts(1).await;
+    // All of the room is planned for a request that will be refused. What comes after it is looked at again and again.
+    let mut requests = vec![place("taken", 1), place("taken", 7)];
+    requests.extend((0..7).map(|n| place(&format!("other-{n}"), 1)));
+    let results = batch(&member, requests).await;
+    let fit = results.iter().filter(|result| matches!(result, Result::Placed(_))).count();
+    assert_eq!(fit, 8, "{results:?}");
+}
