@@ -223,7 +223,42 @@ pub(crate) fn done(seq: u64, answer: Answer) -> agent_event::Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::member::Member;
+    use crate::tests::member::{Member, place};
+
+    /// The ids granted and ended, as an agent hears of them.
+    fn heard(heard: &mut Heard) -> Vec<(&'static str, u64)> {
+        let mut told = Vec::new();
+        while let Ok(news) = heard.news.try_recv() {
+            match news {
+                News::Standing(rows) => told.extend(rows.iter().map(|row| ("stands", row.id))),
+                News::Event(event) => told.push(match *event {
+                    agent_event::Event::Granted(row) => ("granted", row.id),
+                    agent_event::Event::Ended(end) => ("ended", end.reservation_id),
+                    other => panic!("no news: {other:?}"),
+                }),
+            }
+        }
+        told
+    }
+
+    #[tokio::test]
+    async fn what_stood_at_registration_is_told_once_even_where_events_come_late() {
+        let member = Member::start().await;
+        let _streams = member.hosts(1).await;
+        let mut placement = member.placement();
+        let first = placement.place(place("a", 1)).await.unwrap().into_inner().reservations[0].id;
+        let release = |id: u64| v1::ReleaseRequest { request_id: format!("r{id}"), reservation_ids: vec![id] };
+        placement.release(release(first)).await.unwrap();
+        let second = placement.place(place("b", 1)).await.unwrap().into_inner().reservations.remove(0);
+        let (agents, (line, mut news)) = (Agents::default(), super::line());
+        agents.connected(&member.consensus.state(), second.host_id, line);
+        // The task that tells of events is behind: it begins long before the registration.
+        let seen = deliver(&member.consensus, &agents, 0);
+        assert_eq!(heard(&mut news), [("stands", second.id)]);
+        placement.release(release(second.id)).await.unwrap();
+        deliver(&member.consensus, &agents, seen);
+        assert_eq!(heard(&mut news), [("ended", second.id)]);
+    }
 
     #[tokio::test]
     async fn an_agent_that_does_not_read_is_cut_off() {
