@@ -91,6 +91,41 @@ proptest! {
     }
 }
 
+/// S8: where nothing is known of an image, the machine goes where it would go without one, and the plan says so.
+#[test]
+fn an_image_that_nobody_recorded_is_placed_without_it() {
+    let mut fleet = Fleet::default();
+    for n in 0..3 {
+        let spec = HostSpec {
+            name: format!("host-{n}"),
+            memory_bytes: 1 << 30,
+            cpu_shared_milli: 4_000,
+            zone: "z".into(),
+            region: "r".into(),
+            ..HostSpec::default()
+        };
+        fleet.register_host(spec).unwrap();
+    }
+    let shape = Shape { cpu_milli: 1_000, memory_bytes: 1 << 20, ..Shape::default() };
+    let unknown = PlaceRequest { image: "nobody/recorded:1".into(), ..request(&shape) };
+    let blind = PlaceRequest { image: String::new(), ..request(&shape) };
+    let plan = |request: &PlaceRequest| {
+        let mut planner = Planner::default();
+        planner.catch_up(&fleet);
+        planner.plan(&fleet, request).unwrap()
+    };
+    let (unknown, blind) = (plan(&unknown), plan(&blind));
+    assert_eq!(unknown.plans, blind.plans);
+    assert!(!unknown.choices[0].image_known && unknown.choices[0].image_bytes == 0);
+    let recorded = {
+        fleet.record_image(image_of(0, &[1, 2])).unwrap();
+        let mut planner = Planner::default();
+        planner.catch_up(&fleet);
+        planner.plan(&fleet, &request(&shape)).unwrap()
+    };
+    assert!(recorded.choices[0].image_known && recorded.choices[0].image_bytes > 0);
+}
+
 /// A test that plans little proves little.
 #[test]
 fn the_scripts_plan_and_refuse() {
