@@ -19,7 +19,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::{config::Limits, node::Node, run::serve};
+use crate::{config::Limits, decider::Decider, node::Node, run::serve};
 
 /// How long anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -76,6 +76,13 @@ impl Member {
     pub(crate) fn node_with(&self, limits: Limits) -> Node {
         let (calls, _) = mpsc::channel(1);
         Node::new(self.consensus.clone(), self.consensus.member(), calls, limits)
+    }
+
+    /// A node on this member's state with a decider of its own.
+    pub(crate) fn deciding_node(&self) -> Node {
+        let (calls, waiting) = mpsc::channel(1_024);
+        tokio::spawn(Decider::new(self.consensus.clone(), waiting, 7).run());
+        Node::new(self.consensus.clone(), self.consensus.member(), calls, Limits::default())
     }
 
     pub(crate) fn placement(&self) -> PlacementClient<Channel> {

@@ -1,20 +1,22 @@
 //! Placements over the API.
 
-use gantry_proto::v1::{self, place_result::Result};
+use futures::future::join_all;
+use gantry_proto::v1;
 
 use super::member::{Member, place};
+use crate::call::{Answered, CallError, Placed, What};
 
 /// The answers to requests that the decider takes as one batch: on this one thread, nothing comes between them.
-async fn batch(member: &Member, requests: Vec<v1::PlaceRequest>) -> Vec<Result> {
-    let answer = member.placement().place_many(v1::PlaceManyRequest { requests }).await.unwrap().into_inner();
-    answer.results.into_iter().map(|result| result.result.unwrap()).collect()
-}
-
-fn placed(result: &Result) -> &v1::PlaceResponse {
-    match result {
-        Result::Placed(placed) => placed,
-        Result::Failure(failure) => panic!("not placed: {failure:?}"),
-    }
+async fn batch(member: &Member, requests: Vec<v1::PlaceRequest>) -> Vec<Result<Placed, CallError>> {
+    let node = member.deciding_node();
+    let calls = requests.into_iter().map(|request| node.decide(What::place(request.try_into().unwrap()), None));
+    let answers = join_all(calls).await.into_iter();
+    answers
+        .map(|answer| match answer? {
+            Answered::Placed(placed) => Ok(placed),
+            other => panic!("not the answer to a placement: {other:?}"),
+        })
+        .collect()
 }
 
 #[tokio::test]
@@ -23,8 +25,8 @@ async fn machines_are_only_missing_where_nothing_in_flight_could_make_room() {
     let _agents = member.hosts(1).await;
     // Seven of eight GPUs are held by plans, and the second request will be refused: its id is taken by the first.
     let results = batch(&member, vec![place("taken", 1), place("taken", 6), place("other", 4)]).await;
-    assert!(matches!(&results[1], Result::Failure(_)), "{results:?}");
-    let other = placed(&results[2]);
+    assert!(results[1].is_err(), "{results:?}");
+    let other = results[2].as_ref().unwrap();
     assert_eq!((other.reservations.len(), other.missing), (4, 0), "there was room for all: {other:?}");
 }
 
@@ -33,18 +35,12 @@ async fn many_partial_placements_all_come_to_an_end() {
     let member = Member::start().await;
     let _agents = member.hosts(3).await;
     let results = batch(&member, (0..40).map(|n| place(&format!("r{n}"), 5)).collect()).await;
-    let machines: usize = results
-        .iter()
-        .map(|result| match result {
-            Result::Placed(placed) => placed.reservations.len(),
-            Result::Failure(_) => 0,
-        })
-        .sum();
+    let machines: usize = results.iter().flatten().map(|placed| placed.reservations.len()).sum();
     assert_eq!(machines, 24, "all of the room is used");
-    let (last, rest) = (placed(&results[4]), &results[5..]);
+    let (last, rest) = (results[4].as_ref().unwrap(), &results[5..]);
     assert_eq!((last.reservations.len(), last.missing), (4, 1));
-    assert_eq!(last.rejections.iter().map(|r| r.hosts).sum::<u64>(), 3, "{last:?}");
-    assert!(rest.iter().all(|result| matches!(result, Result::Failure(_))));
+    assert_eq!(last.rejections.iter().map(|r| r.hosts).sum::<usize>(), 3, "{last:?}");
+    assert!(rest.iter().all(Result::is_err));
 }
 
 #[tokio::test]
@@ -55,6 +51,5 @@ async fn a_call_waits_for_what_is_in_flight_and_not_for_luck() {
     let mut requests = vec![place("taken", 1), place("taken", 7)];
     requests.extend((0..7).map(|n| place(&format!("other-{n}"), 1)));
     let results = batch(&member, requests).await;
-    let fit = results.iter().filter(|result| matches!(result, Result::Placed(_))).count();
-    assert_eq!(fit, 8, "{results:?}");
+    assert_eq!(results.iter().flatten().count(), 8, "{results:?}");
 }
