@@ -1,16 +1,17 @@
 //! Gantry measured: the demo, and how many placements a second three servers make.
 //!
 //! - `demo`: three server processes, a fleet in the shape of a public GPU cluster, a burst, a killed leader, an audit
+//! - `packing`: GPUs given out when a fleet is full, by policy, on public traces
 //! - `throughput`: the rate of acknowledged placements, over streams or one call each
 //!
-//! Shared by both:
+//! Shared:
 //! - `catalogue`, `fleet`: images and hosts, built in or from files
 //! - `cluster`, `connect`, `proc`: server processes and what Linux tells of them
 //! - `audit`: the promises, checked from outside
 //! - `cache`, `pull`: a host's image cache and the model of its pulls
 //! - `report`: HTML and SVG
 //!
-//! Must not be in here: anything of the servers but their API. They are measured as processes.
+//! Must not be in here: anything of the servers but their API. They are measured as processes; the pure planner is a library.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -21,6 +22,7 @@ pub mod cluster;
 pub mod connect;
 pub mod demo;
 pub mod fleet;
+pub mod packing;
 pub mod proc;
 pub mod pull;
 pub mod report;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use gantry_bench::{demo, throughput};
+use gantry_bench::{demo, packing, throughput};
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
@@ -19,6 +19,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 enum Command {
     /// A burst of GPU machines on three server processes, with the leader killed half way, audited.
     Demo(demo::Args),
+    /// GPUs given out when a fleet is full, by policy, on a public trace.
+    Packing(packing::Args),
     /// Placements a second of three server processes under full load, audited.
     Throughput(throughput::Args),
 }
@@ -38,7 +40,7 @@ fn start(command: Command) -> Result<()> {
     // The load shares the machine with the servers: one thread for it. The demo's agents are many and idle.
     let runtime = match command {
         Command::Demo(_) => runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build(),
-        Command::Throughput(_) => runtime::Builder::new_current_thread().enable_all().build(),
+        Command::Packing(_) | Command::Throughput(_) => runtime::Builder::new_current_thread().enable_all().build(),
     };
     runtime.context("cannot start the runtime")?.block_on(async {
         // Whatever ends first drops the other: servers that were started are ended with the work.
@@ -52,6 +54,7 @@ fn start(command: Command) -> Result<()> {
 async fn work(command: Command) -> Result<()> {
     match command {
         Command::Demo(args) => Box::pin(demo::run(args)).await,
+        Command::Packing(args) => packing::run(args).await,
         Command::Throughput(args) => Box::pin(throughput::run(args)).await,
     }
 }

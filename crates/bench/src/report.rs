@@ -10,6 +10,7 @@ pub mod bars;
 pub mod cdf;
 pub mod demo_page;
 pub mod fleet_map;
+pub mod packing_page;
 pub mod summary;
 pub mod table;
 pub mod throughput_page;

@@ -10,6 +10,7 @@ mod ask;
 mod constraint;
 mod devices;
 mod in_flight;
+pub mod outlook;
 mod planner;
 mod rank;
 mod ranking;

@@ -1,0 +1,108 @@
+//! The room of a host, as far as the outlook tells hosts apart.
+
+use smallvec::SmallVec;
+
+use super::Demand;
+
+/// Free thousandths of one device. Ordered so that devices of a kind lie together, the fullest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot {
+    /// By the mix's numbers; see [`super::Mix::kind`].
+    pub kind: u8,
+    pub free_milli: u16,
+}
+
+/// What is free on a host. Devices of one kind are exchangeable, so they are kept sorted: hosts that offer the same are
+/// the same value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Bin {
+    pub cpu_milli: u32,
+    pub memory_mib: u32,
+    slots: SmallVec<[Slot; 8]>,
+}
+
+impl Bin {
+    pub fn new(cpu_milli: u32, memory_mib: u32, slots: impl IntoIterator<Item = Slot>) -> Self {
+        let mut slots: SmallVec<[Slot; 8]> = slots.into_iter().collect();
+        slots.sort_unstable();
+        Self { cpu_milli, memory_mib, slots }
+    }
+
+    pub fn free_gpu_milli(&self) -> i64 {
+        self.slots.iter().map(|slot| i64::from(slot.free_milli)).sum()
+    }
+
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    pub fn fits(&self, demand: &Demand) -> bool {
+        if demand.cpu_milli > self.cpu_milli || demand.memory_mib > self.memory_mib {
+            return false;
+        }
+        let devices = usize::from(demand.devices);
+        devices == 0 || self.fitting(demand).take(devices).count() == devices
+    }
+
+    /// Positions of devices that can take their part of a demand, the fullest of each kind first.
+    fn fitting<'a>(&'a self, demand: &'a Demand) -> impl Iterator<Item = usize> + 'a {
+        let slots = self.slots.iter().enumerate();
+        slots.filter(|(_, slot)| demand.accepts(slot.kind) && slot.free_milli >= demand.milli).map(|(at, _)| at)
+    }
+
+    /// How many such demands would fit one after the other.
+    pub fn capacity(&self, demand: &Demand) -> u32 {
+        if demand.devices == 0 {
+            return 0;
+        }
+        let slots = self.slots.iter().filter(|slot| demand.accepts(slot.kind));
+        let parts: u32 = slots.map(|slot| u32::from(slot.free_milli / demand.milli)).sum();
+        let by_gpu = parts / u32::from(demand.devices);
+        let by = |have: u32, want: u32| have.checked_div(want).unwrap_or(u32::MAX);
+        by_gpu.min(by(self.cpu_milli, demand.cpu_milli)).min(by(self.memory_mib, demand.memory_mib))
+    }
+
+    /// The host after a demand took the devices that are fullest.
+    pub fn taken(&self, demand: &Demand) -> Self {
+        let mut after = self.clone();
+        let devices: SmallVec<[usize; 8]> = self.fitting(demand).take(usize::from(demand.devices)).collect();
+        after.take(demand, &devices);
+        after
+    }
+
+    /// The ways to take a demand that differ: a share may go to devices of different fullness or kind. With the free
+    /// thousandths of the device that a share goes to.
+    pub(super) fn options(&self, demand: &Demand) -> SmallVec<[(Option<u16>, Self); 4]> {
+        if !self.fits(demand) {
+            return SmallVec::new();
+        }
+        if !demand.is_share() {
+            return SmallVec::from_iter([(None, self.taken(demand))]);
+        }
+        let mut last = None;
+        let distinct = self.fitting(demand).filter(|&at| last.replace(self.slots[at]) != Some(self.slots[at]));
+        let positions: SmallVec<[usize; 8]> = distinct.collect();
+        let option = |at: usize| {
+            let mut after = self.clone();
+            after.take(demand, &[at]);
+            (Some(self.slots[at].free_milli), after)
+        };
+        positions.into_iter().map(option).collect()
+    }
+
+    fn take(&mut self, demand: &Demand, devices: &[usize]) {
+        self.cpu_milli -= demand.cpu_milli;
+        self.memory_mib -= demand.memory_mib;
+        for &at in devices {
+            self.slots[at].free_milli -= demand.milli;
+        }
+        self.slots.sort_unstable();
+    }
+}
+
+#[cfg(test)]
+impl Bin {
+    pub(super) fn with_memory(self, memory_mib: u32) -> Self {
+        Self { memory_mib, ..self }
+    }
+}

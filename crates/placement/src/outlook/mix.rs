@@ -1,0 +1,83 @@
+//! What is asked for, and how often.
+
+use std::collections::BTreeMap;
+
+/// Shapes that are told apart; rarer ones are left out.
+const DEMANDS: usize = 512;
+/// Kinds of devices that are told apart: one bit each.
+const KINDS: usize = 64;
+
+/// One shape of machine. The counts are per machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Demand {
+    pub cpu_milli: u32,
+    pub memory_mib: u32,
+    /// 0 for a machine without GPU.
+    pub devices: u8,
+    /// Thousandths of each device.
+    pub milli: u16,
+    /// A bit for each kind that will do; 0 accepts any.
+    pub kinds: u64,
+}
+
+impl Demand {
+    pub fn accepts(&self, kind: u8) -> bool {
+        self.kinds == 0 || self.kinds >> kind & 1 == 1
+    }
+
+    /// Of one device, which others may share.
+    pub fn is_share(&self) -> bool {
+        self.devices == 1 && self.milli < 1_000
+    }
+
+    pub fn gpu_milli(&self) -> i64 {
+        i64::from(self.devices) * i64::from(self.milli)
+    }
+}
+
+/// Demands with how often each was seen, the most frequent first.
+#[derive(Clone, Debug, Default)]
+pub struct Mix {
+    kinds: Vec<String>,
+    demands: Vec<(Demand, u32)>,
+}
+
+impl Mix {
+    /// Of the kinds of devices that the fleet has. Beyond the 64th, kinds count as the last one.
+    pub fn of_kinds<'a>(kinds: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut mix = Self::default();
+        for kind in kinds {
+            if mix.kinds.len() < KINDS && !mix.kinds.iter().any(|known| known == kind) {
+                mix.kinds.push(kind.to_owned());
+            }
+        }
+        mix
+    }
+
+    /// The number of a kind.
+    pub fn kind(&self, name: &str) -> u8 {
+        self.kinds.iter().position(|kind| kind == name).unwrap_or(KINDS - 1) as u8
+    }
+
+    /// The bits of several kinds, for [`Demand::kinds`]. A kind that no host has is one that no device is of.
+    pub fn kinds<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> u64 {
+        names.into_iter().fold(0, |bits, name| bits | 1 << self.kind(name))
+    }
+
+    /// Replaces what is known by what was seen.
+    pub fn learn(&mut self, seen: impl IntoIterator<Item = Demand>) {
+        let mut counts: BTreeMap<Demand, u32> = BTreeMap::new();
+        for demand in seen {
+            *counts.entry(demand).or_default() += 1;
+        }
+        self.demands = counts.into_iter().collect();
+        // Stable, so that equally frequent ones stay in their order.
+        self.demands.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        self.demands.truncate(DEMANDS);
+    }
+
+    /// The most frequent first.
+    pub fn demands(&self) -> &[(Demand, u32)] {
+        &self.demands
+    }
+}

@@ -1,0 +1,71 @@
+//! What a placement takes from demands that few hosts can serve.
+
+use super::{Bin, Mix};
+
+/// Prices are in this part of a thousandth.
+const UNIT: i64 = 1 << 16;
+/// The least part of the free GPU that a demand is taken to be able to use: its price grows no further.
+const LEAST_PART: i64 = 50;
+
+#[derive(Debug, Default)]
+pub(super) struct Scarcity {
+    /// By demand: GPU that it could get, in thousandths, summed over the hosts.
+    available: Vec<i64>,
+    free: i64,
+    /// By demand: what a thousandth that it could have got costs, in parts of [`UNIT`].
+    prices: Vec<i64>,
+}
+
+impl Scarcity {
+    pub(super) fn new<'a>(mix: &Mix, bins: impl Iterator<Item = &'a Bin>) -> Self {
+        let mut scarcity = Self { available: vec![0; mix.demands().len()], free: 0, prices: Vec::new() };
+        let empty = Bin::default();
+        for bin in bins {
+            scarcity.add(mix, &empty, bin);
+        }
+        scarcity.price(mix);
+        scarcity
+    }
+
+    pub(super) fn changed(&mut self, mix: &Mix, before: &Bin, after: &Bin) {
+        self.add(mix, before, after);
+        self.price(mix);
+    }
+
+    fn add(&mut self, mix: &Mix, before: &Bin, after: &Bin) {
+        self.free += after.free_gpu_milli() - before.free_gpu_milli();
+        for ((demand, _), available) in mix.demands().iter().zip(&mut self.available) {
+            let [before, after] = [before, after].map(|bin| i64::from(bin.capacity(demand)));
+            *available += (after - before) * demand.gpu_milli();
+        }
+    }
+
+    fn price(&mut self, mix: &Mix) {
+        let asked = |(demand, count): &(super::Demand, u32)| i64::from(*count) * demand.gpu_milli();
+        let all: i64 = mix.demands().iter().map(asked).sum::<i64>().max(1);
+        let free = self.free.max(1);
+        let prices = mix.demands().iter().zip(&self.available).map(|(demand, &available)| {
+            // How many times as much is free as this demand can use: at least once, at most LEAST_PART times.
+            let times = |unit: i64| (unit * free / available.max(1)).clamp(unit, unit * LEAST_PART);
+            let times = times(256);
+            i64::try_from(
+                i128::from(UNIT) * i128::from(asked(demand)) * i128::from(times * times) / (1 << 16) / i128::from(all),
+            )
+            .unwrap_or(i64::MAX)
+        });
+        self.prices = prices.collect();
+    }
+
+    /// In thousandths of a GPU, for what fits before and after, by demand.
+    pub(super) fn taken(&self, mix: &Mix, before: &[u16], after: &[u16]) -> i64 {
+        let mut sum = 0;
+        for (((demand, _), price), (before, after)) in
+            mix.demands().iter().zip(&self.prices).zip(before.iter().zip(after))
+        {
+            if before != after {
+                sum += (i64::from(*before) - i64::from(*after)) * demand.gpu_milli() * price;
+            }
+        }
+        sum / UNIT
+    }
+}
