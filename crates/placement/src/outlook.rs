@@ -11,6 +11,9 @@
 //!   divided by [`SCARCITY_DIVISOR`]. So GPUs of a rare kind, and hosts that are still whole, are kept for those who need
 //!   them, and only as long as there are few of them.
 //!
+//! Machines without GPU count among what comes only as far as they compete for CPU that GPUs need; where there is enough of
+//! it, a future with all of them would make every host look drained.
+//!
 //! The sum is rounded down to steps of [`STEP_MILLI`]: hosts within a step are equal, and equal hosts go in their order.
 //! That keeps untouched hosts untouched, which is worth more than the last bit of an estimate.
 //!
@@ -30,8 +33,8 @@ pub use self::{
 use self::{known::Known, scarcity::Scarcity, stranded::Futures};
 
 /// Costs that differ by less are equal.
-pub const STEP_MILLI: i64 = 25;
-const SCARCITY_DIVISOR: i64 = 100;
+pub const STEP_MILLI: i64 = 12;
+const SCARCITY_DIVISOR: i64 = 300;
 
 /// What hosts' room is worth. A value of its own: two outlooks of the same mix and the same bins agree in everything.
 #[derive(Debug, Default)]
@@ -56,8 +59,9 @@ pub struct Fit {
 impl Outlook {
     /// For what `mix` says is asked for, over a fleet of these bins.
     pub fn new<'a>(mix: Mix, bins: impl Iterator<Item = &'a Bin>) -> Self {
-        let futures = Futures::new(&mix);
-        let scarcity = Scarcity::new(&mix, bins);
+        let bins: Vec<&Bin> = bins.collect();
+        let futures = Futures::new(&mix, &bins);
+        let scarcity = Scarcity::new(&mix, bins.into_iter());
         Self { mix, futures, known: Known::default(), scarcity }
     }
 

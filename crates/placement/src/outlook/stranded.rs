@@ -1,17 +1,17 @@
 //! GPU that is expected to be free on a host when nothing that comes along fits any more.
 
-use super::{Bin, Mix};
+use super::{Bin, Demand, Mix};
 
 /// Futures over which the expectation is taken.
-const FUTURES: usize = 24;
+const FUTURES: usize = 32;
 /// Requests of a future.
-const REQUESTS: usize = 60;
-/// A machine without GPU comes along half as often as it is asked for: those mostly go where GPUs cannot be used anyway.
-const GPU_WEIGHT: u64 = 2;
+const REQUESTS: usize = 80;
+/// How often a machine with GPU comes along, beside one without of [`cpu_weight`].
+const GPU_WEIGHT: u64 = 64;
 /// Memory is looked at in so many steps of what there is, or up to twice as many.
 const MEMORY_STEPS: u32 = 16;
 /// Any number will do; it decides which futures there are.
-const SEED: u64 = 0x6761_6e74_7279;
+const SEED: u64 = 0x6761_6e74_727d;
 
 /// Rows of requests that might come.
 #[derive(Debug, Default)]
@@ -21,9 +21,11 @@ pub(super) struct Futures {
 }
 
 impl Futures {
-    pub(super) fn new(mix: &Mix) -> Self {
-        let weight = |(demand, count): &(super::Demand, u32)| {
-            u64::from(*count) * if demand.devices > 0 { GPU_WEIGHT } else { 1 }
+    /// For a fleet of these bins.
+    pub(super) fn new(mix: &Mix, bins: &[&Bin]) -> Self {
+        let without_gpu = cpu_weight(mix, bins);
+        let weight = |(demand, count): &(Demand, u32)| {
+            u64::from(*count) * if demand.devices > 0 { GPU_WEIGHT } else { without_gpu }
         };
         let ends = mix.demands().iter().scan(0, |end, demand| {
             *end += weight(demand);
@@ -31,12 +33,16 @@ impl Futures {
         });
         let ends: Vec<u64> = ends.collect();
         let Some(&all) = ends.last() else { return Self::default() };
+        // Each demand comes as often as it is asked for; only the order is drawn.
         let mut state = SEED;
-        let mut draw = || {
-            let at = next(&mut state) % all;
-            ends.partition_point(|&end| end <= at) as u16
-        };
-        Self { rows: (0..FUTURES).map(|_| (0..REQUESTS).map(|_| draw()).collect()).collect() }
+        let count = (FUTURES * REQUESTS) as u64;
+        let offset = next(&mut state) % all;
+        let nth = |n: u64| ((u128::from(n) * u128::from(all) + u128::from(offset)) / u128::from(count)) as u64;
+        let mut drawn: Vec<u16> = (0..count).map(|n| ends.partition_point(|&end| end <= nth(n)) as u16).collect();
+        for at in (1..drawn.len()).rev() {
+            drawn.swap(at, (next(&mut state) % (at as u64 + 1)) as usize);
+        }
+        Self { rows: drawn.chunks(REQUESTS).map(<[u16]>::to_vec).collect() }
     }
 
     /// In thousandths of a GPU. Nothing is stranded where nothing is known of what comes.
@@ -46,6 +52,27 @@ impl Futures {
         let sum: i64 = self.rows.iter().map(|row| left_over(mix, bin.clone(), row)).sum();
         sum / self.rows.len().max(1) as i64
     }
+}
+
+/// How often machines without GPU come along. They go first to CPU that no GPU needs, so they only count as far as there
+/// is too little of that: by the square of the part that they want of the CPU which is left when all GPU is given out.
+fn cpu_weight(mix: &Mix, bins: &[&Bin]) -> u64 {
+    let (mut with_gpu, mut gpu, mut without) = (0_u128, 0_u128, 0_u128);
+    for (demand, count) in mix.demands() {
+        let cpu = u128::from(*count) * u128::from(demand.cpu_milli);
+        if demand.devices > 0 {
+            with_gpu += cpu;
+            gpu += u128::from(*count) * demand.gpu_milli() as u128;
+        } else {
+            without += cpu;
+        }
+    }
+    let all_cpu: u128 = bins.iter().map(|bin| u128::from(bin.cpu_milli)).sum();
+    let all_gpu: u128 = bins.iter().map(|bin| bin.free_gpu_milli() as u128).sum();
+    let left = all_cpu.saturating_sub(with_gpu * all_gpu / gpu.max(1));
+    let wanted = without * all_gpu / gpu.max(1);
+    let part = (wanted * u128::from(GPU_WEIGHT) / left.max(1)).min(u128::from(GPU_WEIGHT)) as u64;
+    (part * part / GPU_WEIGHT).max(1)
 }
 
 /// What is free once every request of a future that fits has taken its room, on the fullest devices that will do.
