@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     config::Limits,
+    feature_level,
     run::{abort_on_panic, listen, serve},
 };
 
@@ -66,13 +67,17 @@ async fn populate(consensus: Consensus, member: Member, options: DevOptions, fai
 }
 
 async fn start_cluster(consensus: &Consensus, member: Member) -> anyhow::Result<()> {
-    if consensus.status().members.is_empty() {
-        consensus.init(vec![member]).await?;
+    let is_new = consensus.status().members.is_empty();
+    if is_new {
+        consensus.init(vec![member.clone()]).await?;
     }
     let mut role = consensus.role();
     tokio::time::timeout(LEADS_WITHIN, role.wait_for(|role| role.is_leader))
         .await
         .context("no leader in time")?
         .context("consensus stopped")?;
+    if is_new {
+        feature_level::begin(&[member]).await;
+    }
     Ok(())
 }

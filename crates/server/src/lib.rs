@@ -15,6 +15,7 @@ mod call;
 mod config;
 mod decider;
 pub mod dev;
+mod feature_level;
 mod forward;
 mod node;
 mod refusal;

@@ -14,7 +14,7 @@ use tonic::{Code, Request, Response, Status, transport::Endpoint};
 
 use super::{deadline, invalid};
 use crate::{
-    answer,
+    answer, feature_level,
     node::{Node, unread},
     run::furthest_voter,
 };
@@ -30,8 +30,9 @@ impl Cluster for ClusterService {
     async fn init(&self, request: Request<v1::InitRequest>) -> Result<Response<v1::InitResponse>, Status> {
         let message = request.into_inner();
         message.check().map_err(invalid)?;
-        let members = message.members.into_iter().map(member).collect();
-        self.0.consensus().init(members).await.map_err(not_changed)?;
+        let members: Vec<Member> = message.members.into_iter().map(member).collect();
+        self.0.consensus().init(members.clone()).await.map_err(not_changed)?;
+        feature_level::begin(&members).await;
         let cluster_id = cluster_id(self.0.consensus().status().cluster_id);
         Ok(Response::new(v1::InitResponse { cluster_id, rev: self.rev() }))
     }

@@ -21,6 +21,17 @@ async fn placed(member: &Member, request: v1::PlaceRequest) -> v1::PlaceResponse
 }
 
 #[tokio::test]
+async fn a_new_cluster_begins_with_all_that_its_members_know() {
+    let member = Member::alone(1).await;
+    let own = member.consensus.member();
+    let (id, raft_addr, client_addr) = (own.id, own.raft_addr, own.client_addr);
+    let members = vec![v1::Member { id, raft_addr, client_addr, voter: true, matched_index: 0 }];
+    member.cluster().init(v1::InitRequest { members }).await.unwrap();
+    let status = member.cluster().status(v1::StatusRequest { state_hash: false }).await.unwrap().into_inner();
+    assert_eq!(status.feature_level, status.feature_level_max);
+}
+
+#[tokio::test]
 async fn what_stands_is_listed_page_by_page_and_found_by_either_key() {
     let member = Member::start().await;
     let _agents = member.hosts(2).await;
