@@ -23,7 +23,7 @@ use crate::{
     output::Output,
 };
 
-pub use word::{end_reason, phase, scheduling};
+pub use word::{end_reason, host_state, phase, scheduling};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {

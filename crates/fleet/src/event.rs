@@ -44,5 +44,7 @@ pub enum HostChange {
     Opened,
     Cordoned,
     Draining,
+    Unreachable,
+    Reachable,
     Removed,
 }

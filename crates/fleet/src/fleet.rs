@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The newest behaviour this code knows. A command that needs more than the replicated level is refused.
-pub const FEATURE_LEVEL_MAX: u32 = 1;
+pub const FEATURE_LEVEL_MAX: u32 = 2;
 
 /// Everything that is replicated, with every index over it.
 #[derive(Clone, Debug, Default)]
@@ -121,6 +121,13 @@ impl Fleet {
 
     pub fn feature_level(&self) -> u32 {
         self.meta.feature_level
+    }
+
+    /// Refuses what needs a higher feature level than the cluster has. Asked before a command is proposed, and when it is
+    /// applied.
+    pub fn has_level(&self, want: u32) -> Result<(), Refused> {
+        let have = self.meta.feature_level;
+        if want > have { Err(Refused::FeatureLevel { want, have }) } else { Ok(()) }
     }
 
     /// Switches behaviour on, once every member has it. Never back.

@@ -41,6 +41,8 @@ pub struct Host {
     pub(crate) overrides: Option<Box<HostOverrides>>,
     pub name: Arc<str>,
     pub scheduling: Scheduling,
+    /// Its agent has not been heard of for too long.
+    pub unreachable: bool,
     pub(crate) usage: Usage,
     /// Machines an app has here: (app number, count), sorted.
     pub(crate) apps: SmallVec<[(u32, u32); 4]>,
@@ -145,6 +147,7 @@ impl Host {
             declared,
             overrides,
             scheduling: Scheduling::Open,
+            unreachable: false,
             apps: SmallVec::new(),
             reservations: Vec::new(),
             volumes: Vec::new(),

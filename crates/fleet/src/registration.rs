@@ -13,11 +13,12 @@ impl Fleet {
         declared.normalize();
         declared.validate()?;
         if let Some(host) = self.host_named(&declared.name) {
-            let id = host.id;
+            let (id, name) = (host.id, Arc::clone(&host.name));
             if *host.declared != declared {
                 let overrides = host.overrides();
                 self.redeclare(id, declared, overrides)?;
             }
+            self.note_reachable(id, name, true);
             return Ok(id);
         }
         room("hosts", self.hosts.len(), 1, self.bounds.hosts)?;
@@ -80,6 +81,25 @@ impl Fleet {
         Ok(())
     }
 
+    /// A host's agent was not heard of for too long, or is heard of again. A registration says the latter too.
+    pub fn set_reachable(&mut self, id: HostId, reachable: bool) -> Result<(), Refused> {
+        let name = Arc::clone(&self.known_host(id)?.name);
+        self.note_reachable(id, name, reachable);
+        Ok(())
+    }
+
+    fn note_reachable(&mut self, id: HostId, name: Arc<str>, reachable: bool) {
+        let host = self.host_mut(id);
+        if host.unreachable != reachable {
+            return;
+        }
+        host.unreachable = !reachable;
+        self.changes.push(Change::Host(id));
+        self.room_changed(id);
+        let change = if reachable { HostChange::Reachable } else { HostChange::Unreachable };
+        self.happened(EventKind::Host { id, name, change });
+    }
+
     /// Takes a host out of the fleet. Only an empty one: what it still holds would be forgotten otherwise.
     pub fn remove_host(&mut self, id: HostId) -> Result<(), Refused> {
         let host = self.known_host(id)?;
@@ -99,6 +119,7 @@ impl Fleet {
             scheduling: host.scheduling as i32,
             removed_at: Some(self.meta.now),
             overrides: None,
+            unreachable: false,
         };
         self.removed_hosts.insert(id, row);
         self.changes.push(Change::Host(id));

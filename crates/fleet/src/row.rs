@@ -65,6 +65,9 @@ pub struct HostRow {
     /// What an operator changed of the declaration; absent where nothing is changed.
     #[prost(message, optional, tag = "5")]
     pub overrides: Option<HostOverrides>,
+    /// Its agent has not been heard of for too long.
+    #[prost(bool, tag = "6")]
+    pub unreachable: bool,
 }
 
 /// The layers on a host: each `layer << 2 | state`, sorted.
@@ -175,6 +178,7 @@ impl Fleet {
             scheduling: host.scheduling as i32,
             removed_at: None,
             overrides: host.overrides.as_deref().cloned(),
+            unreachable: host.unreachable,
         });
         live.or_else(|| self.removed_hosts.get(&id).cloned())
     }
@@ -189,6 +193,7 @@ impl Fleet {
             .map_err(|_| format!("host {id} has scheduling {}, which is not known", row.scheduling))?;
         let mut host = Host::new(id, row.spec, row.overrides.unwrap_or_default());
         host.scheduling = scheduling;
+        host.unreachable = row.unreachable;
         self.host_by_name.insert(Arc::clone(&host.name), id);
         self.hosts.insert(host);
         Ok(())

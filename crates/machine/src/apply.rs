@@ -55,7 +55,7 @@ pub fn apply_with(
     let mut outcomes = Vec::with_capacity(entry.commands.len());
     for command in &entry.commands {
         let kind = command.kind.as_ref().expect("Entry::check refuses unknown commands");
-        outcomes.push(kind.apply(fleet, admit));
+        outcomes.push(fleet.has_level(kind.feature_level()).and_then(|()| kind.apply(fleet, admit)));
         after_command(fleet);
     }
     fleet.forget_requests(FORGOTTEN_PER_COMMAND * entry.commands.len());

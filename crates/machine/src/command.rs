@@ -13,6 +13,7 @@ mod renew;
 mod report_layers;
 mod reserve;
 mod set_feature_level;
+mod set_reachable;
 mod set_scheduling;
 mod update_host;
 
@@ -87,6 +88,18 @@ commands! {
     13 report_layers::ReportLayers,
     14 record_image::RecordImage,
     15 set_feature_level::SetFeatureLevel,
+    16 set_reachable::SetReachable,
+}
+
+impl Kind {
+    /// The feature level that a cluster must have before this may be in its log: below it, a member may run code that
+    /// would pass over a part of it.
+    pub fn feature_level(&self) -> u32 {
+        match self {
+            Self::SetReachable(_) => 2,
+            _ => 1,
+        }
+    }
 }
 
 /// The answer of a request that was answered before; nothing for a new one, whose answer can be remembered.

@@ -10,8 +10,10 @@ use crate::{Command, Kind};
 
 /// The newest layout of entries that this code writes and reads.
 ///
-/// It grows with every field that a command gains: one that an old binary passed over would let replicas differ.
-pub const ENTRY_VERSION: u32 = 1;
+/// It grows with every field that a command gains: one that an old binary passed over would let replicas differ. An
+/// entry has the version that its commands need, which is the highest feature level among them: members of an older kind
+/// read on until the level is raised.
+pub const ENTRY_VERSION: u32 = 2;
 
 /// What one log index holds.
 #[derive(Clone, PartialEq, Message)]
@@ -69,6 +71,12 @@ impl fmt::Display for EntryError {
 impl std::error::Error for EntryError {}
 
 impl Entry {
+    /// An entry of the oldest version that can say this.
+    pub fn new(stamp: Stamp, proposer: u64, proposal: u64, commands: Vec<Command>) -> Self {
+        let levels = commands.iter().filter_map(|command| command.kind.as_ref()).map(Kind::feature_level);
+        Self { version: levels.max().unwrap_or(1), stamp, proposer, proposal, commands }
+    }
+
     /// Reads an entry, and refuses one that holds anything this code does not know.
     pub fn read(bytes: &[u8]) -> Result<Self, EntryError> {
         let entry = Self::decode(bytes).map_err(|e| EntryError::Malformed(e.to_string()))?;

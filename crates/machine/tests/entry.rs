@@ -7,7 +7,7 @@ use gantry_fleet::{FEATURE_LEVEL_MAX, Fleet};
 use gantry_machine::{
     Command, Confirm, CreateVolume, DeleteVolume, ENTRY_VERSION, EndByHost, Entry, EntryError, Expire, Kind,
     LayerPresent, RecordImage, RegisterHost, Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel,
-    SetScheduling, UpdateHost,
+    SetReachable, SetScheduling, UpdateHost,
 };
 use gantry_types::{
     Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Refused, Shape,
@@ -18,25 +18,34 @@ use prost::Message;
 /// A line a command: its name, and an entry that holds it in hexadecimal digits. A line is never changed; a new command
 /// gets a new one.
 const FIXTURE: &str = include_str!("fixtures/entry_v1.hex");
+/// The same of what feature level 2 brought: commands, and fields of those that were there before.
+const FIXTURE_2: &str = include_str!("fixtures/entry_v2.hex");
 
 #[test]
 fn every_command_is_encoded_as_it_always_was() {
-    let mut lines = FIXTURE.lines();
-    for kind in every_kind() {
-        let name = name(&kind);
-        let entry = entry(vec![Command { kind: Some(kind) }]);
-        let line = format!("{name} {}", hex(&entry.encode_to_vec()));
-        assert_eq!(lines.next(), Some(line.as_str()), "{name} is encoded otherwise than before");
-        let bytes = bytes(line.split(' ').next_back().unwrap());
-        assert_eq!(Entry::read(&bytes), Ok(entry), "{name} is not read back");
+    for (version, fixture, kinds) in [(1, FIXTURE, first_kinds()), (2, FIXTURE_2, newer_kinds())] {
+        let mut lines = fixture.lines();
+        for kind in kinds {
+            let name = name(&kind);
+            let entry = entry(vec![Command { kind: Some(kind) }]);
+            assert_eq!(entry.version, version, "{name} has another version than before");
+            let line = format!("{name} {}", hex(&entry.encode_to_vec()));
+            assert_eq!(lines.next(), Some(line.as_str()), "{name} is encoded otherwise than before");
+            let bytes = bytes(line.split(' ').next_back().unwrap());
+            assert_eq!(Entry::read(&bytes), Ok(entry), "{name} is not read back");
+        }
+        assert_eq!(lines.next(), None, "a command is gone");
     }
-    assert_eq!(lines.next(), None, "a command is gone");
 }
 
 #[test]
 fn every_command_has_a_line() {
-    let named: BTreeSet<&str> = FIXTURE.lines().filter_map(|line| line.split(' ').next()).collect();
-    assert_eq!(named.len(), FIXTURE.lines().count(), "a name stands twice");
+    let mut named = BTreeSet::new();
+    for fixture in [FIXTURE, FIXTURE_2] {
+        let of_one: BTreeSet<&str> = fixture.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(of_one.len(), fixture.lines().count(), "a name stands twice");
+        named.extend(of_one);
+    }
     assert_eq!(named, every_kind().iter().map(name).collect());
 }
 
@@ -87,7 +96,7 @@ fn damaged_entries_are_refused_or_differ() {
 }
 
 fn entry(commands: Vec<Command>) -> Entry {
-    Entry { version: ENTRY_VERSION, stamp: 1_700_000_000_000, proposer: 0x0102_0304_0506_0708, proposal: 42, commands }
+    Entry::new(1_700_000_000_000, 0x0102_0304_0506_0708, 42, commands)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -116,11 +125,21 @@ fn name(kind: &Kind) -> &'static str {
         Kind::ReportLayers(_) => "report_layers",
         Kind::RecordImage(_) => "record_image",
         Kind::SetFeatureLevel(_) => "set_feature_level",
+        Kind::SetReachable(_) => "set_reachable",
     }
 }
 
-/// One of each, with every field set to something that can be told from its default.
 fn every_kind() -> Vec<Kind> {
+    first_kinds().into_iter().chain(newer_kinds()).collect()
+}
+
+/// What needs feature level 2, with every field set to something that can be told from its default.
+fn newer_kinds() -> Vec<Kind> {
+    vec![Kind::SetReachable(SetReachable { host: 7, reachable: true })]
+}
+
+/// One of each of the first kinds, with every field that it had then set to something that can be told from its default.
+fn first_kinds() -> Vec<Kind> {
     vec![
         Kind::Reserve(Reserve { request: place_request(), fingerprint: 0xfeed, plans: vec![plan(), plan()] }),
         Kind::Release(Release { request_id: "r-2".into(), fingerprint: 2, reservations: vec![1, 300] }),

@@ -5,6 +5,7 @@ mod gpu;
 mod host;
 mod labels;
 mod memory;
+mod reachable;
 mod region;
 mod scheduling;
 mod unique_zone;
@@ -34,6 +35,7 @@ pub static CONSTRAINTS: &[Constraint] = &[
     volume::CONSTRAINT,
     region::CONSTRAINT,
     labels::REQUIRE,
+    reachable::CONSTRAINT,
     labels::AVOID,
     unique_zone::CONSTRAINT,
     gpu::CONSTRAINT,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use gantry_consensus::Member;
-use gantry_machine::{Command, Effect};
+use gantry_fleet::Fleet;
+use gantry_machine::{Command, Effect, Kind};
 use gantry_placement::Choice;
 use gantry_proto::WireError;
 use gantry_types::{
@@ -37,6 +38,16 @@ pub(crate) enum What {
     },
     /// Nothing to plan.
     Command(Command),
+}
+
+impl What {
+    /// Refuses what the cluster's feature level does not allow in its log.
+    pub(crate) fn allowed_in(&self, fleet: &Fleet) -> Result<(), Refused> {
+        match self {
+            Self::Command(command) => fleet.has_level(command.kind.as_ref().map_or(1, Kind::feature_level)),
+            Self::Place { .. } | Self::CreateVolume { .. } => Ok(()),
+        }
+    }
 }
 
 /// Where an answer goes. One that is dropped unused still answers: whoever waits on a stream would wait for ever.

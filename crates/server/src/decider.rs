@@ -196,6 +196,9 @@ impl Decider {
 
     fn plan_call(&mut self, fleet: &Fleet, batch: &mut Batch, call: Call) {
         let Call { what, deadline, attempts, reply } = call;
+        if let Err(refused) = what.allowed_in(fleet) {
+            return reply.send(Err(CallError::Refused(refused)));
+        }
         match what {
             What::Command(command) => {
                 batch.push(command, Waiting { reply, deadline, attempts, context: Context::Plain })

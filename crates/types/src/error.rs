@@ -87,7 +87,7 @@ pub enum Refused {
         what: &'static str,
         limit: usize,
     },
-    /// The feature level only grows.
+    /// The feature level only grows; and what is asked for may need a higher one than the cluster has.
     FeatureLevel {
         want: u32,
         have: u32,
@@ -174,6 +174,13 @@ impl fmt::Display for Refused {
                 write!(f, "reservation {reservation} is on host {host}, not on the host that speaks")
             }
             Self::Full { what, limit } => write!(f, "there are {limit} {what}, which is the limit"),
+            Self::FeatureLevel { want, have } if want > have => {
+                write!(
+                    f,
+                    "this needs feature level {want}, the cluster is at {have}: once every member is upgraded, \
+                     `gantry cluster feature-level {want}`"
+                )
+            }
             Self::FeatureLevel { want, have } => {
                 write!(f, "feature level {want} is below the current {have}: it only grows")
             }

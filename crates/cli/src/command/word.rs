@@ -19,6 +19,15 @@ pub fn scheduling(host: &v1::Host) -> &'static str {
     }
 }
 
+/// Whether new machines go to a host, as people read it: `cordoned`, `unreachable`, `draining, unreachable`.
+pub fn host_state(host: &v1::Host) -> String {
+    match (host.scheduling(), host.unreachable) {
+        (_, false) => scheduling(host).to_owned(),
+        (v1::Scheduling::Open, true) => "unreachable".to_owned(),
+        (_, true) => format!("{}, unreachable", scheduling(host)),
+    }
+}
+
 pub fn end_reason(ended: &v1::Ended) -> &'static str {
     match ended.reason() {
         v1::EndReason::Released => "released",

@@ -9,6 +9,7 @@ pub fn host(host: &v1::Host) -> Value {
         "id": host.id,
         "spec": host.spec.as_ref().map(spec),
         "scheduling": scheduling(host),
+        "unreachable": host.unreachable,
         "free_cpu_shared_milli": host.free_cpu_shared_milli,
         "free_cpu_performance_milli": host.free_cpu_performance_milli,
         "free_memory_bytes": host.free_memory_bytes,

@@ -37,6 +37,7 @@ impl Oracle {
         let host = fleet.host_named(&expected.spec.name).ok_or("a host is not found by its name")?;
         same("declaration", &*host.spec, &expected.spec)?;
         same("scheduling", &(host.scheduling as i32), &expected.scheduling)?;
+        same("unreachable", &host.unreachable, &expected.unreachable)?;
         let (usage, spec) = (host.usage(), &host.spec);
         let free = Free {
             cpu: [

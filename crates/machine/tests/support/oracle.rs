@@ -18,6 +18,7 @@ pub type Predicted = Result<Effect, &'static str>;
 type Check = Result<(), &'static str>;
 
 const INVALID: &str = "INVALID_ARGUMENT";
+const LEVEL: &str = "FEATURE_LEVEL";
 
 /// What is free; negative where too much was given away.
 #[derive(Debug, PartialEq)]
@@ -40,6 +41,8 @@ pub struct Remembered {
 pub struct Oracle {
     now: u64,
     rev: u64,
+    /// The feature level, less the one that every cluster begins with.
+    level: u32,
     pub hosts_ever: u32,
     grants_ever: u64,
     volumes_ever: u64,
@@ -87,10 +90,12 @@ impl Oracle {
             Kind::SetScheduling(c) => self.schedule(c),
             Kind::ReportLayers(c) => self.report(c).map(|()| done),
             Kind::RecordImage(c) => self.record(&c.image).map(|()| done),
-            Kind::SetFeatureLevel(c) => match c.level {
-                0 => Err("FEATURE_LEVEL"),
-                _ => Ok(done),
-            },
+            Kind::SetFeatureLevel(c) if c.level < 1 + self.level => Err(LEVEL),
+            Kind::SetFeatureLevel(c) => {
+                self.level = c.level - 1;
+                Ok(done)
+            }
+            Kind::SetReachable(c) => self.set_reachable(c).map(|()| done),
         }
     }
 
@@ -161,6 +166,7 @@ impl Oracle {
     fn allows(&self, host: &OracleHost, constraints: &Constraints) -> bool {
         let label = |key: &str| host.spec.labels.iter().find(|l| l.key == key).map(|l| &l.value);
         host.scheduling == Scheduling::Open as i32
+            && !host.unreachable
             && (constraints.host.is_empty() || constraints.host == host.spec.name)
             && (constraints.regions.is_empty() || constraints.regions.contains(&host.spec.region))
             && constraints.require_labels.iter().all(|l| label(&l.key) == Some(&l.value))

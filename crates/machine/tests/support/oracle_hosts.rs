@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use gantry_machine::{Effect, RegisterHost, SetScheduling, UpdateHost};
+use gantry_machine::{Effect, RegisterHost, SetReachable, SetScheduling, UpdateHost};
 use gantry_types::{HostSpec, Label, limits};
 
-use super::{Check, INVALID, Oracle, Predicted};
+use super::{Check, INVALID, LEVEL, Oracle, Predicted};
 
 #[derive(Clone, Debug)]
 pub struct OracleHost {
@@ -16,6 +16,7 @@ pub struct OracleHost {
     declared: HostSpec,
     overrides: Overrides,
     pub scheduling: i32,
+    pub unreachable: bool,
     /// State by digest.
     pub layers: BTreeMap<Vec<u8>, i32>,
 }
@@ -51,9 +52,9 @@ impl Oracle {
         let rev = self.rev;
         if let Ok(at) = self.named(&declared.name) {
             let overrides = self.hosts[at].overrides.clone();
-            return self
-                .replace_spec(at, declared, overrides)
-                .map(|()| Effect::HostRegistered { rev, host: self.hosts[at].id });
+            self.replace_spec(at, declared, overrides)?;
+            self.hosts[at].unreachable = false;
+            return Ok(Effect::HostRegistered { rev, host: self.hosts[at].id });
         }
         self.hosts_ever += 1;
         self.hosts.push(OracleHost {
@@ -62,6 +63,7 @@ impl Oracle {
             declared,
             overrides: Overrides::default(),
             scheduling: 0,
+            unreachable: false,
             layers: BTreeMap::new(),
         });
         Ok(Effect::HostRegistered { rev, host: self.hosts_ever })
@@ -118,6 +120,15 @@ impl Oracle {
         self.hosts[at].scheduling = command.scheduling;
         let reservations = self.reservations.iter().filter(|r| r.plan.host == self.hosts[at].id).count() as u32;
         Ok(Effect::SchedulingSet { rev: self.rev, reservations })
+    }
+
+    pub fn set_reachable(&mut self, command: &SetReachable) -> Check {
+        if self.level == 0 {
+            return Err(LEVEL);
+        }
+        let host = self.hosts.iter_mut().find(|host| host.id == command.host).ok_or("UNKNOWN_HOST")?;
+        host.unreachable = !command.reachable;
+        Ok(())
     }
 }
 

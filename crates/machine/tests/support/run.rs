@@ -1,6 +1,6 @@
 //! Runs a script against the oracle, one entry at a time.
 
-use gantry_machine::{ENTRY_VERSION, Entry, Kind};
+use gantry_machine::{Entry, Kind};
 use proptest::test_runner::{Config, RngSeed};
 
 use crate::{
@@ -34,7 +34,7 @@ impl Run {
         }
         self.oracle.finish(kinds.len());
         let commands = script::commands(kinds);
-        let entry = Entry { version: ENTRY_VERSION, stamp, proposer: 7, proposal: self.rev, commands };
+        let entry = Entry::new(stamp, 7, self.rev, commands);
         (self.rev, entry, predicted)
     }
 }

@@ -1,9 +1,11 @@
 //! Random scripts: sequences of log entries, written down without ids. Which host, reservation or volume a command names
 //! is chosen among those that stand when it runs, so that shrinking a script leaves a sensible one.
 
+use gantry_fleet::FEATURE_LEVEL_MAX;
 use gantry_machine::{
     Command, Confirm, CreateVolume, DeleteVolume, EndByHost, Expire, Kind, LayerPresent, RecordImage, RegisterHost,
-    Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetScheduling, UpdateHost, fingerprint,
+    Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetReachable, SetScheduling, UpdateHost,
+    fingerprint,
 };
 use gantry_types::{
     Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Shape,
@@ -59,6 +61,10 @@ pub enum Step {
     Report {
         host: usize,
         report: ReportLayers,
+    },
+    Reachable {
+        host: usize,
+        reachable: bool,
     },
     Plain(Kind),
     /// The command that ran so many commands ago, once more.
@@ -120,6 +126,9 @@ pub fn command(step: &Step, oracle: &Oracle, history: &[Kind]) -> Kind {
             let (host, reservation, fence) = named_by_agent(oracle, pick, wrong_host, stale);
             let refusal = refused.then(|| "the driver is gone".to_owned());
             Kind::EndByHost(EndByHost { host, reservation, fence, refusal })
+        }
+        Step::Reachable { host, reachable } => {
+            Kind::SetReachable(SetReachable { host: host_id(oracle, host), reachable })
         }
         Step::Report { host, report } => Kind::ReportLayers(ReportLayers { host: host_id(oracle, host), ..report }),
     }
@@ -187,7 +196,10 @@ pub fn script(entries: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Entr
         clock: 1_000_000,
         steps: (0..).zip(specs).map(|(n, spec)| register(HostSpec { name: format!("host-{n}"), ..spec })).collect(),
     });
-    (hosts, vec(entry(), entries)).prop_map(|(first, mut rest)| {
+    // Most at the newest feature level, where most can happen.
+    let level = option::weighted(0.9, Just(SetFeatureLevel { level: FEATURE_LEVEL_MAX }));
+    (hosts, level, vec(entry(), entries)).prop_map(|(mut first, level, mut rest)| {
+        first.steps.extend(level.map(|level| Step::Plain(Kind::SetFeatureLevel(level))));
         rest.insert(0, first);
         rest
     })
@@ -222,6 +234,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(pick, wrong_host, stale)| Step::Confirm { pick, wrong_host, stale }),
         3 => (pick.clone(), oddly(), oddly(), any::<bool>())
             .prop_map(|(pick, wrong_host, stale, refused)| Step::End { pick, wrong_host, stale, refused }),
+        2 => (pick.clone(), any::<bool>()).prop_map(|(host, reachable)| Step::Reachable { host, reachable }),
         5 => (pick, report()).prop_map(|(host, report)| Step::Report { host, report }),
         12 => plain().prop_map(Step::Plain),
         6 => (0..12usize).prop_map(Step::Again),
@@ -259,7 +272,7 @@ fn plain() -> impl Strategy<Value = Kind> {
             .prop_map(|(name, scheduling)| Kind::SetScheduling(SetScheduling { name, scheduling })),
         3 => image().prop_map(|image| Kind::RecordImage(RecordImage { image })),
         4 => Just(Kind::Expire(Expire {})),
-        1 => (0..2u32).prop_map(|level| Kind::SetFeatureLevel(SetFeatureLevel { level })),
+        1 => (0..=FEATURE_LEVEL_MAX).prop_map(|level| Kind::SetFeatureLevel(SetFeatureLevel { level })),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! A fleet of one host, and commands that are applied to it one at a time.
 
 use gantry_fleet::{Fleet, Row};
-use gantry_machine::{Command, ENTRY_VERSION, Entry, Outcome, RegisterHost, apply};
+use gantry_machine::{Command, Entry, Outcome, RegisterHost, apply};
 use gantry_types::{Device, HostSpec, Refused};
 
 pub struct World {
@@ -24,7 +24,7 @@ impl World {
     pub fn apply_at(&mut self, stamp: u64, command: impl Into<Command>) -> Outcome {
         self.rev += 1;
         let commands = vec![command.into()];
-        let entry = Entry { version: ENTRY_VERSION, stamp, proposer: 1, proposal: self.rev, commands };
+        let entry = Entry::new(stamp, 1, self.rev, commands);
         let outcome = apply(&mut self.fleet, self.rev, &entry).pop().unwrap();
         self.fleet.check().unwrap();
         outcome

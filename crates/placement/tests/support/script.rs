@@ -24,6 +24,7 @@ pub enum Step {
     Register(HostSpec),
     Remove(usize),
     Schedule(usize, Scheduling),
+    Reach(usize, bool),
     Layers {
         host: usize,
         full: bool,
@@ -89,6 +90,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(name, spec)| Step::Register(HostSpec { name, ..spec })),
         1 => pick().prop_map(Step::Remove),
         2 => (pick(), scheduling).prop_map(|(host, scheduling)| Step::Schedule(host, scheduling)),
+        2 => (pick(), proptest::bool::weighted(0.7)).prop_map(|(host, reachable)| Step::Reach(host, reachable)),
         4 => (pick(), any::<bool>(), present, vec(0..8u8, 0..3))
             .prop_map(|(host, full, present, gone)| Step::Layers { host, full, present, gone }),
         1 => image().prop_map(Step::Record),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use gantry_fleet::{EndReason, Fleet, Grant, LayerReport};
+use gantry_fleet::{EndReason, FEATURE_LEVEL_MAX, Fleet, Grant, LayerReport};
 use gantry_placement::{Ask, CONSTRAINTS, InFlight, Planned, Planner, Room, admits, best, choose_devices, refusals};
 use gantry_types::{PlaceRequest, Plan, Refused, RejectionGroup, VolumeRequest};
 use proptest::{prelude::*, test_runner::TestCaseError};
@@ -31,6 +31,7 @@ type Outcome = Result<(), TestCaseError>;
 
 impl World {
     pub fn run(&mut self, script: &Script) -> Outcome {
+        self.fleet.set_feature_level(FEATURE_LEVEL_MAX).expect("it is the newest");
         script.steps.iter().try_for_each(|step| {
             self.step(step, &script.requests)?;
             let checked = self.fleet.check();
@@ -44,6 +45,7 @@ impl World {
             Step::Register(spec) => drop(self.fleet.register_host(spec)),
             Step::Remove(pick) => drop(self.host(pick).map(|host| self.fleet.remove_host(host))),
             Step::Schedule(pick, scheduling) => drop(self.host(pick).map(|h| self.fleet.set_scheduling(h, scheduling))),
+            Step::Reach(pick, reachable) => drop(self.host(pick).map(|h| self.fleet.set_reachable(h, reachable))),
             Step::Layers { host, full, present, gone } => {
                 let present = present.into_iter().map(|(n, state)| (digest(n), layer_bytes(n), state)).collect();
                 let report = LayerReport { full, present, gone: gone.into_iter().map(digest).collect() };

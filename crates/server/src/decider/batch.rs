@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gantry_consensus::Commands;
-use gantry_machine::{Command, ENTRY_VERSION, Entry, Kind, Reserve};
+use gantry_machine::{Command, Entry, Kind, Reserve};
 use gantry_placement::{Choice, Planned, Planner};
 use gantry_types::{PlaceRequest, Plan, RejectionGroup, Stamp};
 use prost::Message;
@@ -57,7 +57,7 @@ impl Batch {
     /// The log entry, shared with the log: this node applies it without decoding it.
     pub(crate) fn seal(&mut self, stamp: Stamp, proposer: u64) -> Commands {
         let commands = std::mem::take(&mut self.commands);
-        self.entry = Arc::new(Entry { version: ENTRY_VERSION, stamp, proposer, proposal: self.number, commands });
+        self.entry = Arc::new(Entry::new(stamp, proposer, self.number, commands));
         Commands { bytes: self.entry.encode_to_vec().into(), decoded: Some(Arc::clone(&self.entry)) }
     }
 

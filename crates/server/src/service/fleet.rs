@@ -152,6 +152,7 @@ fn host(host: &Host) -> v1::Host {
         volumes: host.volumes().len() as u32,
         layers: host.layers().len() as u32,
         layer_bytes: host.layer_bytes(),
+        unreachable: host.unreachable,
     }
 }
 

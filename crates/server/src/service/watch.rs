@@ -177,6 +177,8 @@ fn word(change: HostChange) -> &'static str {
         HostChange::Opened => "opened",
         HostChange::Cordoned => "cordoned",
         HostChange::Draining => "draining",
+        HostChange::Unreachable => "unreachable",
+        HostChange::Reachable => "reachable",
         HostChange::Removed => "removed",
     }
 }

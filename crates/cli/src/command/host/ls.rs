@@ -5,7 +5,7 @@ use gantry_proto::v1;
 use serde_json::json;
 
 use crate::{
-    command::scheduling,
+    command::host_state,
     context::{Context, Outcome},
     json,
     table::Table,
@@ -55,7 +55,7 @@ fn text(hosts: &[v1::Host]) -> String {
             spec.name.clone(),
             spec.region.clone(),
             spec.zone.clone(),
-            scheduling(host).to_owned(),
+            host_state(host),
             cpu::format(host.free_cpu_shared_milli + host.free_cpu_performance_milli),
             bytes::format(host.free_memory_bytes),
             gpus(host, &spec),

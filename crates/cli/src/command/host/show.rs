@@ -3,7 +3,7 @@ use gantry_proto::v1;
 use serde_json::json;
 
 use crate::{
-    command::scheduling,
+    command::host_state,
     context::{Context, Outcome},
     failure::Failure,
     json,
@@ -46,7 +46,7 @@ fn text(host: &v1::Host) -> String {
         host.id,
         spec.region,
         spec.zone,
-        scheduling(host),
+        host_state(host),
         if spec.labels.is_empty() { "none".to_owned() } else { label::format(&spec.labels) },
         host.reservations,
         host.volumes,

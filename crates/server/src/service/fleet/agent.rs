@@ -7,7 +7,9 @@ use std::{
 };
 
 use futures::Stream;
-use gantry_machine::{Command, Confirm, Effect, EndByHost, LayerPresent, RecordImage, RegisterHost, ReportLayers};
+use gantry_machine::{
+    Command, Confirm, Effect, EndByHost, LayerPresent, RecordImage, RegisterHost, ReportLayers, SetReachable,
+};
 use gantry_proto::{
     convert,
     v1::{self, AgentEvent, agent_event, agent_message::Message},
@@ -75,8 +77,7 @@ async fn take_messages(
                 *session = register(node, spec, reply, line).await;
             }
             Some(Message::Heartbeat(v1::Heartbeat {})) => {
-                let rev = node.state().read().rev();
-                reply.send(Ok(Answered::Did(Effect::Done { rev })));
+                heard_of(node, session.map(|(host, _)| host), reply);
             }
             other => match command(session.map(|(host, _)| host), other) {
                 Ok(command) => node.submit(What::Command(command), None, reply),
@@ -99,6 +100,19 @@ async fn register(node: &Node, spec: v1::HostSpec, reply: Reply, line: &Line) ->
     };
     reply.send(answer);
     registered.map(|host| (host, node.agents().connected(&node.state(), host, line.clone())))
+}
+
+/// Answers a heartbeat. Of a host that was given up it is the news that it is back.
+fn heard_of(node: &Node, host: Option<HostId>, reply: Reply) {
+    let (rev, given_up) = {
+        let state = node.state();
+        let state = state.read();
+        (state.rev(), host.and_then(|host| state.fleet.host(host)).filter(|host| host.unreachable).map(|host| host.id))
+    };
+    match given_up {
+        Some(host) => node.submit(What::Command(SetReachable { host, reachable: true }.into()), None, reply),
+        None => reply.send(Ok(Answered::Did(Effect::Done { rev }))),
+    }
 }
 
 /// What a message asks for. One command a message, so that all of it happens or nothing.

@@ -1,0 +1,13 @@
+//! Nothing new goes to a host whose agent has not been heard of for too long.
+
+use super::{Constraint, No};
+use crate::{Ask, Room};
+
+pub(super) const CONSTRAINT: Constraint = Constraint { name: "reachable", since_level: 2, check };
+
+fn check<'a>(_: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
+    if !room.host.unreachable {
+        return Ok(());
+    }
+    Err(No::text("a host whose agent is heard of", "unreachable"))
+}
