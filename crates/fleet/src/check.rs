@@ -23,6 +23,7 @@ const INVARIANTS: &[Invariant] = &[
     Invariant { name: "numbers are below the next one", check: numbers_are_below_next },
     Invariant { name: "S10: a fence is of one grant and below the next", check: fences_are_unique },
     Invariant { name: "machines of an app are counted once each", check: apps_are_counted },
+    Invariant { name: "images of machines are counted once each", check: Fleet::check_image_use },
     Invariant { name: "a host is there or removed, not both", check: hosts_are_there_or_removed },
     Invariant { name: "what counts of a host is its declaration with the overrides", check: overrides_count },
     Invariant { name: "an image's layers are those of its manifest", check: images_match_manifests },
@@ -119,7 +120,7 @@ fn host_lists_agree(fleet: &Fleet) -> Result<(), String> {
         ensure(host.reservations.len() == reservations && host.volumes.len() == volumes, || {
             format!("host {} lists what is not there", host.name)
         })?;
-        let listed: u32 = host.apps.iter().map(|a| a.1).sum();
+        let listed: u32 = host.apps.iter().map(|app| app.1).sum();
         ensure(listed as usize == reservations, || format!("host {} counts {listed} machines", host.name))?;
         ensure(fleet.host_by_name.get(&*host.name) == Some(&host.id), || format!("{} is not found", host.name))?;
     }
@@ -212,7 +213,7 @@ fn apps_are_counted(fleet: &Fleet) -> Result<(), String> {
     }
     ensure(fleet.apps.len() == machines.len(), || format!("{} apps, expected {}", fleet.apps.len(), machines.len()))?;
     machines.into_iter().try_for_each(|(app, have)| {
-        let counted = fleet.apps.find(app).map(|number| fleet.apps.machines(number));
+        let counted = fleet.apps.find(app).map(|number| fleet.apps.uses(number));
         ensure(counted == Some(have), || format!("app {app} has {have}, counts {counted:?}"))
     })
 }

@@ -10,7 +10,7 @@ use gantry_types::{HostId, Refused, Reservation, ReservationId, Rev, Stamp, Volu
 
 use crate::{
     Bounds, Change, Event, EventKind, Host, HostRow, ImageEntry, Journal, Touched, host_table::HostTable,
-    layers::LayerTable, lookup::Lookup, request_memory::RequestMemory,
+    image_use::ImagesInUse, layers::LayerTable, lookup::Lookup, names::Names, request_memory::RequestMemory,
 };
 
 /// The newest behaviour this code knows. A command that needs more than the replicated level is refused.
@@ -31,7 +31,9 @@ pub struct Fleet {
     pub(crate) leases: BTreeSet<(Stamp, ReservationId)>,
     pub(crate) volumes: BTreeMap<VolumeId, Arc<Volume>>,
     pub(crate) requests: RequestMemory,
-    pub(crate) apps: Apps,
+    /// Of those that have machines.
+    pub(crate) apps: Names,
+    pub(crate) image_use: ImagesInUse,
     pub(crate) changes: Vec<Change>,
     pub(crate) events: Vec<Event>,
     pub(crate) journal: Journal,
@@ -52,52 +54,6 @@ pub(crate) struct Meta {
 impl Default for Meta {
     fn default() -> Self {
         Self { feature_level: 1, now: 0, rev: 0, next_host: 1, next_grant: 1, next_volume: 1 }
-    }
-}
-
-/// Numbers for the apps that have machines, so that a host can count them in a few bytes. Derived, not replicated.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Apps {
-    by_name: Lookup<String, u32>,
-    machines: Vec<u64>,
-    free: Vec<u32>,
-}
-
-impl Apps {
-    /// Apps that have machines.
-    pub(crate) fn len(&self) -> usize {
-        self.by_name.len()
-    }
-
-    pub(crate) fn machines(&self, number: u32) -> u64 {
-        self.machines[number as usize]
-    }
-
-    pub(crate) fn find(&self, app: &str) -> Option<u32> {
-        self.by_name.get(app).copied()
-    }
-
-    pub(crate) fn added(&mut self, app: &str) -> u32 {
-        let number = self.find(app).unwrap_or_else(|| {
-            let number = self.free.pop().unwrap_or_else(|| {
-                self.machines.push(0);
-                self.machines.len() as u32 - 1
-            });
-            self.by_name.insert(app.to_owned(), number);
-            number
-        });
-        self.machines[number as usize] += 1;
-        number
-    }
-
-    pub(crate) fn removed(&mut self, app: &str) -> Option<u32> {
-        let number = self.find(app)?;
-        self.machines[number as usize] -= 1;
-        if self.machines[number as usize] == 0 {
-            self.by_name.remove(app);
-            self.free.push(number);
-        }
-        Some(number)
     }
 }
 

@@ -78,11 +78,13 @@ impl Fleet {
     /// Puts a reservation into every index.
     pub(crate) fn link(&mut self, reservation: &Arc<Reservation>) {
         let app = self.apps.added(&reservation.app);
+        let image = self.image_used(&reservation.image);
         let host = self.host_mut(reservation.plan.host);
         let spec = Arc::clone(&host.spec);
         host.usage.add_shape(&reservation.shape);
         host.usage.add_shares(&reservation.plan.devices, &spec);
-        host.app_added(app);
+        host.apps.add(app);
+        image.into_iter().for_each(|image| host.images.add(image));
         if let Err(at) = host.reservations.binary_search(&reservation.id) {
             host.reservations.insert(at, reservation.id);
         }
@@ -122,13 +124,13 @@ impl Fleet {
         self.reservations.remove(&id);
         self.leases.remove(&(reservation.expires_at, id));
         let app = self.apps.removed(&reservation.app);
+        let image = self.image_unused(&reservation.image);
         let host = self.host_mut(reservation.plan.host);
         let spec = Arc::clone(&host.spec);
         host.usage.subtract_shape(&reservation.shape);
         host.usage.subtract_shares(&reservation.plan.devices, &spec);
-        if let Some(app) = app {
-            host.app_removed(app);
-        }
+        app.into_iter().for_each(|app| host.apps.remove(app));
+        image.into_iter().for_each(|image| host.images.remove(image));
         if let Ok(at) = host.reservations.binary_search(&id) {
             host.reservations.remove(at);
         }

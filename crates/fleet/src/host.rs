@@ -8,7 +8,7 @@ use gantry_types::{
 use prost::Enumeration;
 use smallvec::SmallVec;
 
-use crate::layers::HeldLayer;
+use crate::{layers::HeldLayer, names::Counts};
 
 /// Whether new machines and volumes may go to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
@@ -44,8 +44,10 @@ pub struct Host {
     /// Its agent has not been heard of for too long.
     pub unreachable: bool,
     pub(crate) usage: Usage,
-    /// Machines an app has here: (app number, count), sorted.
-    pub(crate) apps: SmallVec<[(u32, u32); 4]>,
+    /// Machines here by the numbers of their apps.
+    pub(crate) apps: Counts,
+    /// Machines here by the numbers of their images.
+    pub(crate) images: Counts,
     /// Sorted.
     pub(crate) reservations: Vec<ReservationId>,
     /// Sorted.
@@ -148,7 +150,8 @@ impl Host {
             overrides,
             scheduling: Scheduling::Open,
             unreachable: false,
-            apps: SmallVec::new(),
+            apps: Counts::default(),
+            images: Counts::default(),
             reservations: Vec::new(),
             volumes: Vec::new(),
             layers: Vec::new(),
@@ -189,22 +192,6 @@ impl Host {
 
     /// Machines of one app on the host.
     pub fn machines_of(&self, app: u32) -> u32 {
-        self.apps.binary_search_by_key(&app, |a| a.0).map_or(0, |i| self.apps[i].1)
-    }
-
-    pub(crate) fn app_added(&mut self, app: u32) {
-        match self.apps.binary_search_by_key(&app, |a| a.0) {
-            Ok(i) => self.apps[i].1 += 1,
-            Err(i) => self.apps.insert(i, (app, 1)),
-        }
-    }
-
-    pub(crate) fn app_removed(&mut self, app: u32) {
-        if let Ok(i) = self.apps.binary_search_by_key(&app, |a| a.0) {
-            self.apps[i].1 -= 1;
-            if self.apps[i].1 == 0 {
-                self.apps.remove(i);
-            }
-        }
+        self.apps.of(app)
     }
 }

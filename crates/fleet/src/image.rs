@@ -40,6 +40,7 @@ impl Fleet {
         if let Some(old) = self.images.insert(reference.clone(), entry) {
             self.layers.image_removed(old.layers.iter().map(|l| l.layer), &mut self.changes);
         }
+        self.image_in_use_changed(&reference);
         self.changes.push(Change::Image(reference.clone()));
         self.happened(EventKind::ImageRecorded(Arc::from(reference)));
         Ok(())

@@ -10,8 +10,10 @@ pub struct Ask<'a> {
     /// Absent for a volume that says nothing of its machine.
     pub shape: Option<&'a Shape>,
     pub constraints: &'a Constraints,
-    /// The recorded image; absent where none is named, none is recorded, or none shall count. Only score terms look at
-    /// it.
+    /// Reference of the machine's image; empty where it has none.
+    pub image_name: &'a str,
+    /// The recorded image; absent where none is named, none is recorded, or none shall count. Only score terms and
+    /// constraints that are advice look at it.
     pub image: Option<&'a ImageEntry>,
     /// Name and size of the volume to create; absent for a machine.
     pub volume: Option<(&'a str, u64)>,
@@ -27,16 +29,17 @@ impl<'a> Ask<'a> {
         Self { image: fleet.image(&request.compute_image), ..Self::volume_without_image(request) }
     }
 
-    /// All that constraints look at: what apply asks for.
+    /// All that constraints that are no advice look at: what apply asks for.
     pub fn machine_without_image(request: &'a PlaceRequest) -> Self {
-        let PlaceRequest { app, shape, constraints, .. } = request;
-        Self { app, shape: Some(shape), constraints, image: None, volume: None }
+        let PlaceRequest { app, shape, constraints, image, .. } = request;
+        Self { app, shape: Some(shape), constraints, image_name: image, image: None, volume: None }
     }
 
     /// As [`Ask::machine_without_image`].
     pub fn volume_without_image(request: &'a VolumeRequest) -> Self {
-        let VolumeRequest { app, name, size_bytes, constraints, compute, .. } = request;
-        Self { app, shape: compute.as_ref(), constraints, image: None, volume: Some((name, *size_bytes)) }
+        let VolumeRequest { app, name, size_bytes, constraints, compute, compute_image, .. } = request;
+        let volume = Some((name.as_str(), *size_bytes));
+        Self { app, shape: compute.as_ref(), constraints, image_name: compute_image, image: None, volume }
     }
 }
 
@@ -48,13 +51,21 @@ pub struct Room<'a> {
     pub usage: &'a Usage,
     /// Machines of the asking app on the host, plans in flight included.
     pub app_machines: u32,
+    /// References of images of machines that plans in flight bring to the host.
+    pub(crate) coming_images: &'a [(String, u32)],
 }
 
 impl<'a> Room<'a> {
     /// The host as it is applied, with nothing in flight.
     pub fn applied(fleet: &'a Fleet, host: &'a Host, app: &str) -> Self {
         let app_machines = fleet.app_number(app).map_or(0, |number| host.machines_of(number));
-        Self { fleet, host, usage: host.usage(), app_machines }
+        Self { fleet, host, usage: host.usage(), app_machines, coming_images: &[] }
+    }
+
+    /// Recorded images of the host's machines, plans in flight included. One may come twice.
+    pub fn images_in_use(&self) -> impl Iterator<Item = &'a ImageEntry> {
+        let Self { fleet, host, coming_images, .. } = *self;
+        fleet.images_in_use(host).chain(coming_images.iter().filter_map(|(reference, _)| fleet.image(reference)))
     }
 
     /// Thousandths of all devices that nobody has.

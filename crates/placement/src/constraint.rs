@@ -3,6 +3,7 @@
 mod cpu;
 mod gpu;
 mod host;
+mod image_cache;
 mod labels;
 mod memory;
 mod reachable;
@@ -19,11 +20,14 @@ use gantry_types::{HostId, Rejection};
 
 use crate::{Ask, Room};
 
+/// The level of a constraint that only guides planners: it looks at hints, which must not decide in apply.
+pub const ADVICE: u32 = u32::MAX;
+
 /// A named condition that every chosen host satisfies.
 #[derive(Debug)]
 pub struct Constraint {
     pub name: &'static str,
-    /// The replicated feature level from which on apply enforces it.
+    /// The replicated feature level from which on apply enforces it, or [`ADVICE`].
     pub since_level: u32,
     pub check: for<'a> fn(&Ask<'a>, &Room<'a>) -> Result<(), No<'a>>,
 }
@@ -31,17 +35,18 @@ pub struct Constraint {
 /// All constraints, cheap and telling ones first: a host is counted under the first that refuses it.
 pub static CONSTRAINTS: &[Constraint] = &[
     scheduling::CONSTRAINT,
+    reachable::CONSTRAINT,
     host::CONSTRAINT,
     volume::CONSTRAINT,
     region::CONSTRAINT,
     labels::REQUIRE,
-    reachable::CONSTRAINT,
     labels::AVOID,
     unique_zone::CONSTRAINT,
     gpu::CONSTRAINT,
     cpu::CONSTRAINT,
     memory::CONSTRAINT,
     volume_disk::CONSTRAINT,
+    image_cache::CONSTRAINT,
 ];
 
 /// A refusal with its numbers, not yet written out: most refusals are only counted.

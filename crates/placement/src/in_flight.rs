@@ -1,10 +1,10 @@
 //! Plans that were proposed and are not yet applied. They take room at once, so that two plans never count on the same.
 
-use gantry_fleet::{Fleet, Host, Usage};
-use gantry_types::{DeviceShare, Plan, Shape};
+use gantry_fleet::{Fleet, Host, Journal, Touched, Usage};
+use gantry_types::{DeviceShare, Plan};
 use smallvec::SmallVec;
 
-use crate::Room;
+use crate::{Ask, Room};
 
 /// What plans in flight take of one host.
 #[derive(Clone, Debug, Default)]
@@ -14,9 +14,14 @@ struct Pending {
     /// By index and not by position: the host may be registered anew with other devices before the plans are applied.
     devices: SmallVec<[DeviceShare; 4]>,
     /// Machines an app is getting here.
-    apps: SmallVec<[(String, u32); 2]>,
+    apps: Named,
+    /// Machines with an image that are coming here.
+    images: Named,
     plans: u32,
 }
+
+/// Machines by a name that they have.
+type Named = SmallVec<[(String, u32); 2]>;
 
 /// Plans in flight by host. Lost whenever leadership is: then nothing is in flight any more, or may be and will be seen
 /// as applied.
@@ -24,22 +29,24 @@ struct Pending {
 pub struct InFlight {
     /// By host number, which are dense.
     hosts: Vec<Option<Box<Pending>>>,
+    /// How often images had been recorded in the fleet when hosts were last touched for it.
+    images_recorded: u64,
 }
 
 impl InFlight {
-    pub fn add(&mut self, app: &str, shape: Option<&Shape>, plan: &Plan, volume_bytes: u64) {
+    pub fn add(&mut self, ask: &Ask<'_>, plan: &Plan) {
         let at = plan.host as usize;
         if self.hosts.len() <= at {
             self.hosts.resize(at + 1, None);
         }
-        self.hosts[at].get_or_insert_with(Box::default).add(app, shape, plan, volume_bytes);
+        self.hosts[at].get_or_insert_with(Box::default).add(ask, plan);
     }
 
     /// Takes back what [`InFlight::add`] added, once the plan is applied or refused.
-    pub fn remove(&mut self, app: &str, shape: Option<&Shape>, plan: &Plan, volume_bytes: u64) {
+    pub fn remove(&mut self, ask: &Ask<'_>, plan: &Plan) {
         let Some(slot) = self.hosts.get_mut(plan.host as usize) else { return };
         let Some(pending) = slot else { return };
-        pending.remove(app, shape, plan, volume_bytes);
+        pending.remove(ask, plan);
         if pending.plans == 0 {
             *slot = None;
         }
@@ -47,6 +54,19 @@ impl InFlight {
 
     pub fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// Touches the hosts that machines with images are coming to, where images were recorded since the last call: what
+    /// these hosts cannot evict may be another thing now.
+    pub(crate) fn follow_images(&mut self, fleet: &Fleet, journal: &mut Journal) {
+        if std::mem::replace(&mut self.images_recorded, fleet.images_recorded()) == fleet.images_recorded() {
+            return;
+        }
+        for (host, pending) in (0..).zip(&self.hosts) {
+            if pending.as_ref().is_some_and(|pending| !pending.images.is_empty()) {
+                journal.push(Touched { host, layers: false });
+            }
+        }
     }
 
     /// Looks at a host as it will be once everything in flight is applied. `app_number` is the fleet's number of `app`.
@@ -60,37 +80,40 @@ impl InFlight {
     ) -> R {
         let applied = app_number.map_or(0, |number| host.machines_of(number));
         let Some(pending) = self.hosts.get(host.id as usize).and_then(Option::as_ref) else {
-            return look(&Room { fleet, host, usage: host.usage(), app_machines: applied });
+            return look(&Room { fleet, host, usage: host.usage(), app_machines: applied, coming_images: &[] });
         };
         let mut usage = host.usage().clone();
         usage.add_pools(&pending.usage);
         usage.add_shares(&pending.devices, &host.spec);
-        let coming = pending.apps.iter().find(|(name, _)| name == app).map_or(0, |(_, machines)| *machines);
-        look(&Room { fleet, host, usage: &usage, app_machines: applied + coming })
+        let app_machines = applied + of(&pending.apps, app);
+        look(&Room { fleet, host, usage: &usage, app_machines, coming_images: &pending.images })
     }
 }
 
 impl Pending {
-    fn add(&mut self, app: &str, shape: Option<&Shape>, plan: &Plan, volume_bytes: u64) {
+    fn add(&mut self, ask: &Ask<'_>, plan: &Plan) {
         self.plans += 1;
-        self.usage.volume_bytes += volume_bytes;
+        if let Some((_, size_bytes)) = ask.volume {
+            self.usage.volume_bytes += size_bytes;
+            return;
+        }
         for share in &plan.devices {
             match self.devices.iter_mut().find(|taken| taken.index == share.index) {
                 Some(taken) => taken.milli += share.milli,
                 None => self.devices.push(*share),
             }
         }
-        let Some(shape) = shape else { return };
-        self.usage.add_shape(shape);
-        match self.apps.iter_mut().find(|(name, _)| name == app) {
-            Some((_, machines)) => *machines += 1,
-            None => self.apps.push((app.to_owned(), 1)),
-        }
+        ask.shape.into_iter().for_each(|shape| self.usage.add_shape(shape));
+        count(&mut self.apps, ask.app);
+        count(&mut self.images, ask.image_name);
     }
 
-    fn remove(&mut self, app: &str, shape: Option<&Shape>, plan: &Plan, volume_bytes: u64) {
+    fn remove(&mut self, ask: &Ask<'_>, plan: &Plan) {
         self.plans -= 1;
-        self.usage.volume_bytes -= volume_bytes;
+        if let Some((_, size_bytes)) = ask.volume {
+            self.usage.volume_bytes -= size_bytes;
+            return;
+        }
         for share in &plan.devices {
             if let Some(at) = self.devices.iter().position(|taken| taken.index == share.index) {
                 self.devices[at].milli -= share.milli;
@@ -99,20 +122,37 @@ impl Pending {
                 }
             }
         }
-        let Some(shape) = shape else { return };
-        self.usage.subtract_shape(shape);
-        if let Some(at) = self.apps.iter().position(|(name, _)| name == app) {
-            self.apps[at].1 -= 1;
-            if self.apps[at].1 == 0 {
-                self.apps.swap_remove(at);
-            }
+        ask.shape.into_iter().for_each(|shape| self.usage.subtract_shape(shape));
+        discount(&mut self.apps, ask.app);
+        discount(&mut self.images, ask.image_name);
+    }
+}
+
+fn of(named: &Named, name: &str) -> u32 {
+    named.iter().find(|(known, _)| known == name).map_or(0, |(_, machines)| *machines)
+}
+
+/// Machines without a name are not counted.
+fn count(named: &mut Named, name: &str) {
+    match named.iter_mut().find(|(known, _)| known == name) {
+        Some((_, machines)) => *machines += 1,
+        None if name.is_empty() => {}
+        None => named.push((name.to_owned(), 1)),
+    }
+}
+
+fn discount(named: &mut Named, name: &str) {
+    if let Some(at) = named.iter().position(|(known, _)| known == name) {
+        named[at].1 -= 1;
+        if named[at].1 == 0 {
+            named.swap_remove(at);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use gantry_types::GpuShape;
+    use gantry_types::{GpuShape, PlaceRequest, Shape, VolumeRequest};
 
     use super::*;
 
@@ -121,17 +161,30 @@ mod tests {
         let mut in_flight = InFlight::default();
         let gpu = GpuShape { kinds: Vec::new(), count: 1, milli: 500 };
         let shape = Shape { cpu_milli: 1, memory_bytes: 2, gpu: Some(gpu), ..Shape::default() };
+        let request = |app: &str| PlaceRequest {
+            app: app.to_owned(),
+            image: "image".to_owned(),
+            shape: shape.clone(),
+            ..PlaceRequest::default()
+        };
         let plan = |host, index| Plan { host, devices: vec![DeviceShare { index, milli: 500 }] };
         let machines = [("a", plan(3, 0)), ("a", plan(3, 0)), ("b", plan(3, 1)), ("a", plan(5, 0))];
-        machines.iter().for_each(|(app, plan)| in_flight.add(app, Some(&shape), plan, 0));
+        for (app, plan) in &machines {
+            in_flight.add(&Ask::machine_without_image(&request(app)), plan);
+        }
+        let on_three = in_flight.hosts[3].as_ref().expect("three machines are in flight");
+        assert_eq!((of(&on_three.apps, "a"), of(&on_three.images, "image")), (2, 3));
         let volume = Plan { host: 3, devices: Vec::new() };
-        in_flight.add("a", None, &volume, 9);
+        let create = VolumeRequest { app: "a".to_owned(), size_bytes: 9, ..VolumeRequest::default() };
+        in_flight.add(&Ask::volume_without_image(&create), &volume);
 
-        machines.iter().for_each(|(app, plan)| in_flight.remove(app, Some(&shape), plan, 0));
+        for (app, plan) in &machines {
+            in_flight.remove(&Ask::machine_without_image(&request(app)), plan);
+        }
         let left = in_flight.hosts[3].as_ref().expect("the volume is in flight");
         assert_eq!(left.usage, Usage { volume_bytes: 9, ..Usage::default() });
-        assert!(left.devices.is_empty() && left.apps.is_empty() && left.plans == 1);
-        in_flight.remove("a", None, &volume, 9);
+        assert!(left.devices.is_empty() && left.apps.is_empty() && left.images.is_empty() && left.plans == 1);
+        in_flight.remove(&Ask::volume_without_image(&create), &volume);
         assert!(in_flight.hosts.iter().all(Option::is_none));
     }
 }

@@ -19,7 +19,7 @@ mod refusal;
 mod score;
 
 pub use ask::{Ask, Room};
-pub use constraint::{CONSTRAINTS, Constraint, No, Quantity, admits};
+pub use constraint::{ADVICE, CONSTRAINTS, Constraint, No, Quantity, admits};
 pub use devices::choose_devices;
 pub use in_flight::InFlight;
 pub use planner::{Choice, Planned, Planner};

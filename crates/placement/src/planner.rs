@@ -53,6 +53,7 @@ impl Planner {
             Some(entries) => entries.for_each(|touched| self.journal.push(touched)),
             None => self.journal.reset(),
         }
+        self.in_flight.follow_images(fleet, &mut self.journal);
         self.fleet_position = fleet.journal().end();
     }
 
@@ -144,7 +145,7 @@ impl Planner {
     /// The plans of a request were applied, refused, or will never be proposed: they take no room of their own any more.
     pub fn settle(&mut self, request: &PlaceRequest, plans: &[Plan]) {
         for plan in plans {
-            self.in_flight.remove(&request.app, Some(&request.shape), plan, 0);
+            self.in_flight.remove(&Ask::machine_without_image(request), plan);
             self.journal.push(Touched { host: plan.host, layers: false });
         }
     }
@@ -152,7 +153,7 @@ impl Planner {
     /// As [`Planner::settle`], for a volume.
     pub fn settle_volume(&mut self, request: &VolumeRequest, host: HostId) {
         let plan = Plan { host, devices: Vec::new() };
-        self.in_flight.remove(&request.app, None, &plan, request.size_bytes);
+        self.in_flight.remove(&Ask::volume_without_image(request), &plan);
         self.journal.push(Touched { host, layers: false });
     }
 
@@ -166,13 +167,13 @@ impl Planner {
     }
 
     fn take_room(&mut self, ask: &Ask<'_>, plan: &Plan) {
-        self.in_flight.add(ask.app, ask.shape, plan, 0);
+        self.in_flight.add(ask, plan);
         self.journal.push(Touched { host: plan.host, layers: false });
     }
 
     fn take_volume_room(&mut self, request: &VolumeRequest, host: HostId) {
         let plan = Plan { host, devices: Vec::new() };
-        self.in_flight.add(&request.app, None, &plan, request.size_bytes);
+        self.in_flight.add(&Ask::volume_without_image(request), &plan);
         self.journal.push(Touched { host, layers: false });
     }
 }

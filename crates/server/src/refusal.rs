@@ -81,6 +81,8 @@ fn is_answered(fleet: &Fleet, what: &What) -> bool {
 #[derive(PartialEq, Eq, Hash)]
 struct Alike {
     app: String,
+    /// As constraints that are advice look at it: empty where it shall not count.
+    image: String,
     shape: Shape,
     constraints: Constraints,
     /// Machines that go together or not at all.
@@ -90,9 +92,10 @@ struct Alike {
 impl Alike {
     fn of(what: &What) -> Option<Self> {
         let What::Place { request, .. } = what else { return None };
-        let PlaceRequest { app, shape, constraints, .. } = request;
+        let PlaceRequest { app, image, shape, constraints, .. } = request;
+        let image = if request.image_blind { String::new() } else { image.clone() };
         let (app, shape, constraints) = (app.clone(), shape.clone(), constraints.clone());
-        Some(Self { app, shape, constraints, together: together(request) })
+        Some(Self { app, image, shape, constraints, together: together(request) })
     }
 }
 

@@ -4,8 +4,7 @@
 use gantry_fleet::FEATURE_LEVEL_MAX;
 use gantry_machine::{
     Command, Confirm, CreateVolume, DeleteVolume, EndByHost, Expire, Kind, LayerPresent, RecordImage, RegisterHost,
-    Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetReachable, SetScheduling, UpdateHost,
-    fingerprint,
+    Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetReachable, SetScheduling, UpdateHost, fingerprint,
 };
 use gantry_types::{
     Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Shape,

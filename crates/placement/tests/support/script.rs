@@ -133,8 +133,10 @@ pub fn spec() -> impl Strategy<Value = HostSpec> {
         let device = |(index, kind): (u32, &str)| Device { index, kind: kind.into(), memory_bytes: 80 };
         indices.into_iter().zip(kinds).map(device).collect::<Vec<_>>()
     });
-    (devices, 0..2u8, option::of(label()), 1..10u64, 0..4u64, 2..30u64, 0..20u64).prop_map(
-        |(devices, region, label, shared, performance, memory_bytes, volume_bytes)| HostSpec {
+    // Less than some images have, as much as some have together, enough, or not declared.
+    let cache = select(vec![0u64, 0, 30, 100, 180, 255]);
+    (devices, 0..2u8, option::of(label()), 1..10u64, 0..4u64, 2..30u64, 0..20u64, cache).prop_map(
+        |(devices, region, label, shared, performance, memory_bytes, volume_bytes, cache_bytes)| HostSpec {
             region: format!("region-{region}"),
             zone: "zone".into(),
             labels: label.into_iter().collect(),
@@ -143,6 +145,7 @@ pub fn spec() -> impl Strategy<Value = HostSpec> {
             cpu_performance_milli: performance * 1_000,
             memory_bytes,
             volume_bytes,
+            cache_bytes,
             devices,
             ..HostSpec::default()
         },
