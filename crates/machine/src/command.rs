@@ -96,6 +96,8 @@ impl Kind {
     /// would pass over a part of it.
     pub fn feature_level(&self) -> u32 {
         match self {
+            Self::Reserve(command) => command.request.feature_level(),
+            Self::CreateVolume(command) => command.request.feature_level(),
             Self::SetReachable(_) => 2,
             _ => 1,
         }

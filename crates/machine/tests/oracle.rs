@@ -143,6 +143,7 @@ const OUTCOMES: &[&str] = &[
     "ReportLayers OK",
     "ReportLayers UNKNOWN_HOST",
     "Reserve CONTENDED",
+    "Reserve FEATURE_LEVEL",
     "Reserve INVALID_ARGUMENT",
     "Reserve OK",
     "Reserve REQUEST_ID_REUSED",

@@ -43,10 +43,11 @@ pub(crate) enum What {
 impl What {
     /// Refuses what the cluster's feature level does not allow in its log.
     pub(crate) fn allowed_in(&self, fleet: &Fleet) -> Result<(), Refused> {
-        match self {
-            Self::Command(command) => fleet.has_level(command.kind.as_ref().map_or(1, Kind::feature_level)),
-            Self::Place { .. } | Self::CreateVolume { .. } => Ok(()),
-        }
+        fleet.has_level(match self {
+            Self::Command(command) => command.kind.as_ref().map_or(1, Kind::feature_level),
+            Self::Place { request, .. } => request.feature_level(),
+            Self::CreateVolume { request, .. } => request.feature_level(),
+        })
     }
 }
 

@@ -22,7 +22,7 @@ pub use host::{Device, HostSpec, Label};
 pub use image::{Digest, Image, Layer, LayerState};
 pub use overrides::HostOverrides;
 pub use rejection::{Rejection, RejectionGroup};
-pub use request::{Constraints, PlaceRequest, VolumeRequest};
+pub use request::{ANY_REGION, Constraints, PlaceRequest, VolumeRequest};
 pub use reservation::{DeviceShare, Phase, Plan, Reservation};
 pub use shape::{CpuKind, GpuShape, Shape, WHOLE_GPU_MILLI};
 pub use volume::Volume;

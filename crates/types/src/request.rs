@@ -38,10 +38,13 @@ pub struct PlaceRequest {
     pub image_blind: bool,
 }
 
+/// Stands for every region in a list of regions.
+pub const ANY_REGION: &str = "any";
+
 /// What a host must satisfy beyond having room.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct Constraints {
-    /// Acceptable regions; empty accepts any.
+    /// Acceptable regions, the most wanted first; [`ANY_REGION`] stands for every one. Empty accepts any.
     #[prost(string, repeated, tag = "1")]
     pub regions: Vec<String>,
     /// Labels that the host must carry.
@@ -109,6 +112,11 @@ impl PlaceRequest {
         Ok(())
     }
 
+    /// The feature level that a cluster must have to place it: a member below it would pass over a part of the request.
+    pub fn feature_level(&self) -> u32 {
+        self.constraints.feature_level()
+    }
+
     /// The lease that counts: the default where none is named.
     pub fn effective_lease_ms(&self) -> u64 {
         if self.lease_ms == 0 { limits::LEASE_DEFAULT_MS } else { self.lease_ms }
@@ -135,9 +143,27 @@ impl VolumeRequest {
         }
         self.constraints.validate()
     }
+
+    /// As [`PlaceRequest::feature_level`].
+    pub fn feature_level(&self) -> u32 {
+        self.constraints.feature_level()
+    }
 }
 
 impl Constraints {
+    /// Where in the list of regions a host's region is accepted first: 0 is the most wanted. Nothing where it is not.
+    pub fn region_place(&self, region: &str) -> Option<usize> {
+        if self.regions.is_empty() {
+            return Some(0);
+        }
+        self.regions.iter().position(|wanted| wanted == region || wanted == ANY_REGION)
+    }
+
+    fn feature_level(&self) -> u32 {
+        let newer = self.regions.iter().any(|region| region == ANY_REGION);
+        if newer { 2 } else { 1 }
+    }
+
     fn validate(&self) -> Result<(), Refused> {
         if self.regions.len() > limits::REGIONS_PER_REQUEST {
             return Err(Refused::over(

@@ -68,6 +68,9 @@ impl Oracle {
 
     pub fn apply(&mut self, kind: &Kind) -> Predicted {
         let done = Effect::Done { rev: self.rev };
+        if kind.feature_level() > 1 + self.level {
+            return Err(LEVEL);
+        }
         match kind {
             Kind::Reserve(c) => self.once(&c.request.request_id, kind, |o| o.reserve(c)),
             Kind::Release(c) => self.once(&c.request_id, kind, |o| o.release(c)),
@@ -168,7 +171,8 @@ impl Oracle {
         host.scheduling == Scheduling::Open as i32
             && !host.unreachable
             && (constraints.host.is_empty() || constraints.host == host.spec.name)
-            && (constraints.regions.is_empty() || constraints.regions.contains(&host.spec.region))
+            && (constraints.regions.is_empty()
+                || constraints.regions.iter().any(|r| *r == host.spec.region || r == "any"))
             && constraints.require_labels.iter().all(|l| label(&l.key) == Some(&l.value))
             && constraints.avoid_labels.iter().all(|l| label(&l.key) != Some(&l.value))
     }

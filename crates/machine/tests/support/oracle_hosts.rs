@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use gantry_machine::{Effect, RegisterHost, SetReachable, SetScheduling, UpdateHost};
 use gantry_types::{HostSpec, Label, limits};
 
-use super::{Check, INVALID, LEVEL, Oracle, Predicted};
+use super::{Check, INVALID, Oracle, Predicted};
 
 #[derive(Clone, Debug)]
 pub struct OracleHost {
@@ -123,9 +123,6 @@ impl Oracle {
     }
 
     pub fn set_reachable(&mut self, command: &SetReachable) -> Check {
-        if self.level == 0 {
-            return Err(LEVEL);
-        }
         let host = self.hosts.iter_mut().find(|host| host.id == command.host).ok_or("UNKNOWN_HOST")?;
         host.unreachable = !command.reachable;
         Ok(())

@@ -4,7 +4,8 @@
 use gantry_fleet::FEATURE_LEVEL_MAX;
 use gantry_machine::{
     Command, Confirm, CreateVolume, DeleteVolume, EndByHost, Expire, Kind, LayerPresent, RecordImage, RegisterHost,
-    Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetReachable, SetScheduling, UpdateHost, fingerprint,
+    Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetReachable, SetScheduling, UpdateHost,
+    fingerprint,
 };
 use gantry_types::{
     Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Shape,
@@ -316,7 +317,7 @@ fn label() -> impl Strategy<Value = Label> {
 }
 
 fn constraints(unique_zone: f64) -> impl Strategy<Value = Constraints> {
-    let region = || (0..3u8).prop_map(|n| format!("region-{n}"));
+    let region = || select(vec!["region-0", "region-1", "region-2", "any"]).prop_map(str::to_owned);
     let some = (
         vec(region(), 0..2),
         vec(label(), 0..2),

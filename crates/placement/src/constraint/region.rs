@@ -1,4 +1,4 @@
-//! Acceptable regions.
+//! Acceptable regions: a list in the order of preference, in which `any` stands for every one.
 
 use super::{Constraint, No};
 use crate::{Ask, Room};
@@ -6,10 +6,11 @@ use crate::{Ask, Room};
 pub(super) const CONSTRAINT: Constraint = Constraint { name: "region", since_level: 1, check };
 
 fn check<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
-    let (regions, have) = (&ask.constraints.regions, &room.host.spec.region);
-    match regions.as_slice() {
-        [] => Ok(()),
-        regions if regions.contains(have) => Ok(()),
+    let have = &room.host.spec.region;
+    if ask.constraints.region_place(have).is_some() {
+        return Ok(());
+    }
+    match ask.constraints.regions.as_slice() {
         [one] => Err(No::text(one.as_str(), have.as_str())),
         several => Err(No::text(several.join(" or "), have.as_str())),
     }

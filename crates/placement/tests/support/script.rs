@@ -165,7 +165,7 @@ pub fn shape() -> impl Strategy<Value = Shape> {
 }
 
 fn constraints() -> impl Strategy<Value = Constraints> {
-    let region = (0..3u8).prop_map(|n| format!("region-{n}"));
+    let region = select(vec!["region-0", "region-1", "region-2", "any"]).prop_map(str::to_owned);
     let host = option::weighted(0.2, (0..8u8).prop_map(|n| format!("host-{n}")));
     let volume = option::weighted(0.2, 1..4u64);
     let some = (vec(region, 0..3), vec(label(), 0..2), vec(label(), 0..2), host, volume, any::<bool>()).prop_map(

@@ -8,7 +8,7 @@ impl From<v1::Constraints> for types::Constraints {
     /// Takes the fields over; the request that holds the constraints validates them.
     fn from(constraints: v1::Constraints) -> Self {
         Self {
-            regions: constraints.regions,
+            regions: regions(constraints.regions),
             require_labels: labels(constraints.require_labels),
             avoid_labels: labels(constraints.avoid_labels),
             host: constraints.host,
@@ -16,6 +16,15 @@ impl From<v1::Constraints> for types::Constraints {
             unique_zone: constraints.unique_zone,
         }
     }
+}
+
+/// Takes lists in one string apart: `ams, any` is as good as two strings. An empty name between commas stays, and is
+/// refused with the request.
+fn regions(lists: Vec<String>) -> Vec<String> {
+    if lists.iter().all(|list| !list.contains(',')) {
+        return lists;
+    }
+    lists.iter().flat_map(|list| list.split(',')).map(|region| region.trim().to_owned()).collect()
 }
 
 impl From<types::Constraints> for v1::Constraints {
@@ -28,5 +37,22 @@ impl From<types::Constraints> for v1::Constraints {
             volume_id: constraints.volume,
             unique_zone: constraints.unique_zone,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_regions_may_stand_in_one_string() {
+        let regions = |lists: &[&str]| {
+            let regions = lists.iter().map(|list| (*list).to_owned()).collect();
+            types::Constraints::from(v1::Constraints { regions, ..v1::Constraints::default() }).regions
+        };
+        assert_eq!(regions(&["ams", "fra"]), ["ams", "fra"]);
+        assert_eq!(regions(&["ams, fra,any"]), ["ams", "fra", "any"]);
+        assert_eq!(regions(&["ams,,fra", "lhr"]), ["ams", "", "fra", "lhr"]);
+        assert_eq!(regions(&[","]), ["", ""]);
     }
 }

@@ -118,6 +118,14 @@ mod tests {
             ("constraints.regions", |r| {
                 r.constraints = Some(v1::Constraints { regions: vec![String::new()], ..v1::Constraints::default() });
             }),
+            ("constraints.regions", |r| {
+                let regions = vec!["ams,,fra".to_owned()];
+                r.constraints = Some(v1::Constraints { regions, ..v1::Constraints::default() });
+            }),
+            ("constraints.regions", |r| {
+                let regions = vec!["ams,".repeat(limits::REGIONS_PER_REQUEST + 1)];
+                r.constraints = Some(v1::Constraints { regions, ..v1::Constraints::default() });
+            }),
             ("constraints.require_labels", |r| {
                 let require_labels = vec![v1::Label::default()];
                 r.constraints = Some(v1::Constraints { require_labels, ..v1::Constraints::default() });
