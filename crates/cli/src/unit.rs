@@ -6,4 +6,5 @@ mod decimal;
 pub mod duration;
 pub mod gpu;
 pub mod label;
+pub mod party;
 pub mod time;

@@ -23,6 +23,8 @@ const INVARIANTS: &[Invariant] = &[
     Invariant { name: "numbers are below the next one", check: numbers_are_below_next },
     Invariant { name: "S10: a fence is of one grant and below the next", check: fences_are_unique },
     Invariant { name: "machines of an app are counted once each", check: apps_are_counted },
+    Invariant { name: "machines of a group are counted once each", check: groups_are_counted },
+    Invariant { name: "zones count their hosts and machines", check: Fleet::check_zones },
     Invariant { name: "images of machines are counted once each", check: Fleet::check_image_use },
     Invariant { name: "a host is there or removed, not both", check: hosts_are_there_or_removed },
     Invariant { name: "what counts of a host is its declaration with the overrides", check: overrides_count },
@@ -215,6 +217,22 @@ fn apps_are_counted(fleet: &Fleet) -> Result<(), String> {
     machines.into_iter().try_for_each(|(app, have)| {
         let counted = fleet.apps.find(app).map(|number| fleet.apps.uses(number));
         ensure(counted == Some(have), || format!("app {app} has {have}, counts {counted:?}"))
+    })
+}
+
+fn groups_are_counted(fleet: &Fleet) -> Result<(), String> {
+    let mut machines: BTreeMap<(&str, HostId), u32> = BTreeMap::new();
+    for row in fleet.reservations.values().filter(|row| !row.group.is_empty()) {
+        *machines.entry((&row.group, row.plan.host)).or_default() += 1;
+    }
+    let names: BTreeSet<&str> = machines.keys().map(|(group, _)| *group).collect();
+    ensure(fleet.groups.len() == names.len(), || format!("{} groups, expected {}", fleet.groups.len(), names.len()))?;
+    let listed: u32 = fleet.hosts.iter().flat_map(|host| host.groups.iter()).map(|(_, machines)| machines).sum();
+    let total: u32 = machines.values().sum();
+    ensure(listed == total, || format!("{listed} machines are counted by group, {total} have one"))?;
+    machines.into_iter().try_for_each(|((group, host), have)| {
+        let counted = fleet.groups.find(group).map(|number| fleet.host_ref(host).groups.of(number));
+        ensure(counted == Some(have), || format!("host {host} has {have} of group {group}, counts {counted:?}"))
     })
 }
 

@@ -11,6 +11,7 @@ use gantry_types::{HostId, Refused, Reservation, ReservationId, Rev, Stamp, Volu
 use crate::{
     Bounds, Change, Event, EventKind, Host, HostRow, ImageEntry, Journal, Touched, host_table::HostTable,
     image_use::ImagesInUse, layers::LayerTable, lookup::Lookup, names::Names, request_memory::RequestMemory,
+    zones::Zones,
 };
 
 /// The newest behaviour this code knows. A command that needs more than the replicated level is refused.
@@ -33,6 +34,9 @@ pub struct Fleet {
     pub(crate) requests: RequestMemory,
     /// Of those that have machines.
     pub(crate) apps: Names,
+    /// Of those that have machines.
+    pub(crate) groups: Names,
+    pub(crate) zones: Zones,
     pub(crate) image_use: ImagesInUse,
     pub(crate) changes: Vec<Change>,
     pub(crate) events: Vec<Event>,

@@ -64,6 +64,7 @@ impl Fleet {
             created_at: self.meta.now,
             rev: self.meta.rev,
             request_id: request.request_id.clone(),
+            group: request.constraints.group.clone(),
         });
         self.link(&reservation);
         if reservation.volume != 0 {
@@ -78,16 +79,20 @@ impl Fleet {
     /// Puts a reservation into every index.
     pub(crate) fn link(&mut self, reservation: &Arc<Reservation>) {
         let app = self.apps.added(&reservation.app);
+        let group = (!reservation.group.is_empty()).then(|| self.groups.added(&reservation.group));
         let image = self.image_used(&reservation.image);
         let host = self.host_mut(reservation.plan.host);
         let spec = Arc::clone(&host.spec);
         host.usage.add_shape(&reservation.shape);
         host.usage.add_shares(&reservation.plan.devices, &spec);
         host.apps.add(app);
+        group.into_iter().for_each(|group| host.groups.add(group));
         image.into_iter().for_each(|image| host.images.add(image));
         if let Err(at) = host.reservations.binary_search(&reservation.id) {
             host.reservations.insert(at, reservation.id);
         }
+        let zone = host.zone;
+        self.zones.machine_added(zone, app, group);
         if reservation.expires_at != 0 {
             self.leases.insert((reservation.expires_at, reservation.id));
         }
@@ -124,16 +129,20 @@ impl Fleet {
         self.reservations.remove(&id);
         self.leases.remove(&(reservation.expires_at, id));
         let app = self.apps.removed(&reservation.app);
+        let group = self.groups.removed(&reservation.group);
         let image = self.image_unused(&reservation.image);
         let host = self.host_mut(reservation.plan.host);
         let spec = Arc::clone(&host.spec);
         host.usage.subtract_shape(&reservation.shape);
         host.usage.subtract_shares(&reservation.plan.devices, &spec);
         app.into_iter().for_each(|app| host.apps.remove(app));
+        group.into_iter().for_each(|group| host.groups.remove(group));
         image.into_iter().for_each(|image| host.images.remove(image));
         if let Ok(at) = host.reservations.binary_search(&id) {
             host.reservations.remove(at);
         }
+        let zone = host.zone;
+        self.zones.machine_removed(zone, app, group);
         if reservation.volume != 0 {
             self.set_volume_user(reservation.volume, 0);
         }

@@ -46,6 +46,10 @@ pub struct Host {
     pub(crate) usage: Usage,
     /// Machines here by the numbers of their apps.
     pub(crate) apps: Counts,
+    /// Machines here by the numbers of their groups.
+    pub(crate) groups: Counts,
+    /// The number of its zone.
+    pub(crate) zone: u32,
     /// Machines here by the numbers of their images.
     pub(crate) images: Counts,
     /// Sorted.
@@ -151,6 +155,8 @@ impl Host {
             scheduling: Scheduling::Open,
             unreachable: false,
             apps: Counts::default(),
+            groups: Counts::default(),
+            zone: 0,
             images: Counts::default(),
             reservations: Vec::new(),
             volumes: Vec::new(),
@@ -171,6 +177,11 @@ impl Host {
 
     pub fn usage(&self) -> &Usage {
         &self.usage
+    }
+
+    /// The number of its zone, under which the fleet counts what is in it.
+    pub fn zone(&self) -> u32 {
+        self.zone
     }
 
     pub fn reservations(&self) -> &[ReservationId] {

@@ -26,6 +26,7 @@ mod request;
 mod request_memory;
 mod row;
 mod volume;
+mod zones;
 
 pub use bounds::Bounds;
 pub use change::Change;

@@ -24,7 +24,8 @@ impl Fleet {
         room("hosts", self.hosts.len(), 1, self.bounds.hosts)?;
         let id = self.meta.next_host;
         self.meta.next_host += 1;
-        let host = Host::new(id, declared, HostOverrides::default());
+        let mut host = Host::new(id, declared, HostOverrides::default());
+        host.zone = self.zones.join(&host.spec, id);
         let name = Arc::clone(&host.name);
         self.host_by_name.insert(Arc::clone(&name), id);
         self.hosts.insert(host);
@@ -57,10 +58,23 @@ impl Fleet {
         host.redeclare(declared, overrides);
         host.usage = usage;
         let name = Arc::clone(&host.name);
+        self.change_zone(id);
         self.changes.push(Change::Host(id));
         self.room_changed(id);
         self.happened(EventKind::Host { id, name, change: HostChange::Updated });
         Ok(())
+    }
+
+    /// Counts a host and its machines in the zone that it declares now.
+    fn change_zone(&mut self, id: HostId) {
+        let Self { zones, hosts, .. } = self;
+        let Some(host) = hosts.get_mut(id) else { return };
+        let zone = zones.join(&host.spec, id);
+        if zone != host.zone {
+            zones.leave(host);
+            zones.arrived(zone, host);
+            host.zone = zone;
+        }
     }
 
     pub fn set_scheduling(&mut self, id: HostId, scheduling: Scheduling) -> Result<(), Refused> {
@@ -113,6 +127,7 @@ impl Fleet {
         self.forget_all_layers(id);
         let host = self.hosts.remove(id).expect("looked up above");
         self.host_by_name.remove(&host.name);
+        self.zones.leave(&host);
         let row = HostRow {
             host: id,
             spec: (*host.spec).clone(),

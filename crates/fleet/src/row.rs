@@ -194,6 +194,7 @@ impl Fleet {
         let mut host = Host::new(id, row.spec, row.overrides.unwrap_or_default());
         host.scheduling = scheduling;
         host.unreachable = row.unreachable;
+        host.zone = self.zones.join(&host.spec, id);
         self.host_by_name.insert(Arc::clone(&host.name), id);
         self.hosts.insert(host);
         Ok(())

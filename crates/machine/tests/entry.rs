@@ -10,8 +10,8 @@ use gantry_machine::{
     SetReachable, SetScheduling, UpdateHost,
 };
 use gantry_types::{
-    Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Refused, Shape,
-    VolumeRequest,
+    Affinity, Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Refused,
+    Shape, VolumeRequest,
 };
 use prost::Message;
 
@@ -135,7 +135,24 @@ fn every_kind() -> Vec<Kind> {
 
 /// What needs feature level 2, with every field set to something that can be told from its default.
 fn newer_kinds() -> Vec<Kind> {
-    vec![Kind::SetReachable(SetReachable { host: 7, reachable: true })]
+    let affinity = |app: &str, group: &str, scope| Affinity { app: app.into(), group: group.into(), scope };
+    let constraints = |volume| Constraints {
+        volume,
+        unique_zone_app_wide: true,
+        max_per_host: 2,
+        max_per_zone: 300,
+        group: "group".into(),
+        affinity: vec![affinity("db", "", 0)],
+        anti_affinity: vec![affinity("", "noisy", 1)],
+        ..constraints()
+    };
+    let place = PlaceRequest { constraints: constraints(11), ..place_request() };
+    let volume = VolumeRequest { constraints: constraints(0), ..volume_request() };
+    vec![
+        Kind::SetReachable(SetReachable { host: 7, reachable: true }),
+        Kind::Reserve(Reserve { request: place, fingerprint: 0xfeed, plans: vec![plan()] }),
+        Kind::CreateVolume(CreateVolume { request: volume, fingerprint: 7, host: 9 }),
+    ]
 }
 
 /// One of each of the first kinds, with every field that it had then set to something that can be told from its default.
@@ -186,6 +203,7 @@ fn constraints() -> Constraints {
         host: "host-1".into(),
         volume: 11,
         unique_zone: true,
+        ..Constraints::default()
     }
 }
 

@@ -1,7 +1,9 @@
 //! What is asked for, and what a host has: the two things that constraints and score terms look at.
 
 use gantry_fleet::{Fleet, Host, ImageEntry, Usage};
-use gantry_types::{Constraints, PlaceRequest, Shape, VolumeRequest};
+use gantry_types::{Constraints, Party, PlaceRequest, Shape, VolumeRequest};
+
+use crate::InFlight;
 
 /// A machine or a volume that wants a host.
 #[derive(Clone, Copy, Debug)]
@@ -51,21 +53,46 @@ pub struct Room<'a> {
     pub usage: &'a Usage,
     /// Machines of the asking app on the host, plans in flight included.
     pub app_machines: u32,
-    /// References of images of machines that plans in flight bring to the host.
-    pub(crate) coming_images: &'a [(String, u32)],
+    /// Plans in flight, which count; nothing where the host is looked at as it is applied.
+    pub(crate) in_flight: Option<&'a InFlight>,
 }
 
 impl<'a> Room<'a> {
     /// The host as it is applied, with nothing in flight.
     pub fn applied(fleet: &'a Fleet, host: &'a Host, app: &str) -> Self {
         let app_machines = fleet.app_number(app).map_or(0, |number| host.machines_of(number));
-        Self { fleet, host, usage: host.usage(), app_machines, coming_images: &[] }
+        Self { fleet, host, usage: host.usage(), app_machines, in_flight: None }
     }
 
     /// Recorded images of the host's machines, plans in flight included. One may come twice.
     pub fn images_in_use(&self) -> impl Iterator<Item = &'a ImageEntry> {
-        let Self { fleet, host, coming_images, .. } = *self;
-        fleet.images_in_use(host).chain(coming_images.iter().filter_map(|(reference, _)| fleet.image(reference)))
+        let Self { fleet, host, in_flight, .. } = *self;
+        let coming = in_flight.into_iter().flat_map(|in_flight| in_flight.images_on(host.id));
+        fleet.images_in_use(host).chain(coming.filter_map(|reference| fleet.image(reference)))
+    }
+
+    /// Machines of an app or group on the host, plans in flight included.
+    pub fn machines_on_host(&self, party: Party<'_>) -> u32 {
+        let coming = self.in_flight.map_or(0, |in_flight| in_flight.machines_on(self.host.id, party));
+        self.fleet.machines_on(self.host, party) + coming
+    }
+
+    /// Machines of an app or group in the host's zone, plans in flight included.
+    pub fn machines_in_zone(&self, party: Party<'_>) -> u32 {
+        let zone = self.host.zone();
+        let coming = self.in_flight.map_or(0, |in_flight| in_flight.machines_in(zone, party));
+        self.fleet.machines_in(zone, party) + coming
+    }
+
+    /// A volume of an app on the host, of this name if one is given; in words.
+    pub(crate) fn volume_of(&self, app: &str, name: Option<&str>) -> Option<String> {
+        let is_one = |its_app: &str, its_name: &str| its_app == app && name.is_none_or(|name| name == its_name);
+        let mut there = self.host.volumes().iter().filter_map(|&id| self.fleet.volume(id));
+        if let Some(volume) = there.find(|volume| is_one(&volume.app, &volume.name)) {
+            return Some(format!("volume {}", volume.id));
+        }
+        let mut coming = self.in_flight.into_iter().flat_map(|in_flight| in_flight.volumes_on(self.host.id));
+        coming.any(|(app, name)| is_one(app, name)).then(|| "a volume that is being created".to_owned())
     }
 
     /// Thousandths of all devices that nobody has.

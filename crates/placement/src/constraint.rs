@@ -1,22 +1,26 @@
 //! Feasibility: what a host must satisfy. To add a constraint, write its file and add its line to [`CONSTRAINTS`].
 
+mod affinity;
 mod cpu;
+mod dedicated;
 mod gpu;
 mod host;
 mod image_cache;
 mod labels;
+mod max_machines;
 mod memory;
 mod reachable;
 mod region;
 mod scheduling;
 mod unique_zone;
+mod unique_zone_app_wide;
 mod volume;
 mod volume_disk;
 
 use std::{borrow::Cow, fmt};
 
 use gantry_fleet::Fleet;
-use gantry_types::{HostId, Rejection};
+use gantry_types::{Affinity, HostId, Rejection, Scope};
 
 use crate::{Ask, Room};
 
@@ -29,6 +33,8 @@ pub struct Constraint {
     pub name: &'static str,
     /// The replicated feature level from which on apply enforces it, or [`ADVICE`].
     pub since_level: u32,
+    /// Whether the answer is the same for all hosts of a zone and depends on nothing but what is in that zone.
+    pub of_zone: bool,
     pub check: for<'a> fn(&Ask<'a>, &Room<'a>) -> Result<(), No<'a>>,
 }
 
@@ -41,7 +47,15 @@ pub static CONSTRAINTS: &[Constraint] = &[
     region::CONSTRAINT,
     labels::REQUIRE,
     labels::AVOID,
+    dedicated::CONSTRAINT,
     unique_zone::CONSTRAINT,
+    unique_zone_app_wide::CONSTRAINT,
+    max_machines::PER_ZONE,
+    max_machines::PER_HOST,
+    affinity::ZONE,
+    affinity::HOST,
+    affinity::ANTI_ZONE,
+    affinity::ANTI_HOST,
     gpu::CONSTRAINT,
     cpu::CONSTRAINT,
     memory::CONSTRAINT,
@@ -69,6 +83,11 @@ pub enum Quantity<'a> {
         milli: u32,
         kinds: &'a [String],
     },
+    Machines(u32),
+    MachinesAtMost(u32),
+    /// A machine of these, or none of them.
+    Near(&'a Affinity),
+    Apart(&'a Affinity),
     Text(Cow<'a, str>),
 }
 
@@ -94,8 +113,20 @@ impl fmt::Display for Quantity<'_> {
                     kinds => write!(f, "{count} {noun} with {milli}/1000 free of kind {}", kinds.join(" or ")),
                 }
             }
+            Self::Machines(1) => f.write_str("1 machine"),
+            Self::Machines(machines) => write!(f, "{machines} machines"),
+            Self::MachinesAtMost(machines) => write!(f, "at most {machines} of the app"),
+            Self::Near(affinity) => write!(f, "a machine of {} {}", affinity.party(), place(affinity)),
+            Self::Apart(affinity) => write!(f, "no machine of {} {}", affinity.party(), place(affinity)),
             Self::Text(text) => f.write_str(text),
         }
+    }
+}
+
+fn place(affinity: &Affinity) -> &'static str {
+    match affinity.scope() {
+        Scope::Host => "on the host",
+        Scope::Zone => "in the zone",
     }
 }
 
@@ -108,6 +139,13 @@ fn write_bytes(f: &mut fmt::Formatter<'_>, bytes: u64) -> fmt::Result {
         }
     }
     write!(f, "{bytes} B")
+}
+
+/// Which of the constraints of zones refuse a host's zone: one bit a constraint.
+pub(crate) fn zone_refusals(ask: &Ask<'_>, room: &Room<'_>) -> u64 {
+    const { assert!(CONSTRAINTS.len() <= u64::BITS as usize, "a bit a constraint") };
+    let refuses = |constraint: &Constraint| constraint.of_zone && (constraint.check)(ask, room).is_err();
+    CONSTRAINTS.iter().enumerate().fold(0, |bits, (at, constraint)| bits | u64::from(refuses(constraint)) << at)
 }
 
 /// The first constraint that refuses a host, with its numbers.

@@ -1,10 +1,13 @@
 //! Plans that were proposed and are not yet applied. They take room at once, so that two plans never count on the same.
 
+mod zones;
+
 use gantry_fleet::{Fleet, Host, Journal, Touched, Usage};
-use gantry_types::{DeviceShare, Plan};
+use gantry_types::{DeviceShare, HostId, Party, Plan};
 use smallvec::SmallVec;
 
 use crate::{Ask, Room};
+use zones::ZoneMachines;
 
 /// What plans in flight take of one host.
 #[derive(Clone, Debug, Default)]
@@ -15,8 +18,14 @@ struct Pending {
     devices: SmallVec<[DeviceShare; 4]>,
     /// Machines an app is getting here.
     apps: Named,
+    /// As apps, by the groups that machines name.
+    groups: Named,
     /// Machines with an image that are coming here.
     images: Named,
+    /// App and name of volumes that are coming here.
+    volumes: SmallVec<[(String, String); 1]>,
+    /// The host's zone as the plans are counted in it; nothing once the host is gone.
+    zone: Option<u32>,
     plans: u32,
 }
 
@@ -29,17 +38,23 @@ type Named = SmallVec<[(String, u32); 2]>;
 pub struct InFlight {
     /// By host number, which are dense.
     hosts: Vec<Option<Box<Pending>>>,
+    zones: ZoneMachines,
     /// How often images had been recorded in the fleet when hosts were last touched for it.
     images_recorded: u64,
 }
 
 impl InFlight {
-    pub fn add(&mut self, ask: &Ask<'_>, plan: &Plan) {
+    pub fn add(&mut self, fleet: &Fleet, ask: &Ask<'_>, plan: &Plan) {
         let at = plan.host as usize;
         if self.hosts.len() <= at {
             self.hosts.resize(at + 1, None);
         }
-        self.hosts[at].get_or_insert_with(Box::default).add(ask, plan);
+        let zone = fleet.host(plan.host).map(Host::zone);
+        let pending = self.hosts[at].get_or_insert_with(|| Box::new(Pending { zone, ..Pending::default() }));
+        pending.add(ask, plan);
+        if let Some(zone) = pending.zone.filter(|_| ask.volume.is_none()) {
+            parties(ask).for_each(|party| self.zones.add(party, zone, 1));
+        }
     }
 
     /// Takes back what [`InFlight::add`] added, once the plan is applied or refused.
@@ -47,6 +62,9 @@ impl InFlight {
         let Some(slot) = self.hosts.get_mut(plan.host as usize) else { return };
         let Some(pending) = slot else { return };
         pending.remove(ask, plan);
+        if let Some(zone) = pending.zone.filter(|_| ask.volume.is_none()) {
+            parties(ask).for_each(|party| self.zones.subtract(party, zone, 1));
+        }
         if pending.plans == 0 {
             *slot = None;
         }
@@ -54,6 +72,55 @@ impl InFlight {
 
     pub fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// Counts the plans for a host in the zone that it is in now.
+    pub(crate) fn follow(&mut self, fleet: &Fleet, host: HostId) {
+        let Some(Some(pending)) = self.hosts.get_mut(host as usize) else { return };
+        let zone = fleet.host(host).map(Host::zone);
+        let before = std::mem::replace(&mut pending.zone, zone);
+        if before == zone {
+            return;
+        }
+        let apps = pending.apps.iter().map(|(app, machines)| (Party::App(app), *machines));
+        let groups = pending.groups.iter().map(|(group, machines)| (Party::Group(group), *machines));
+        for (party, machines) in apps.chain(groups) {
+            before.into_iter().for_each(|zone| self.zones.subtract(party, zone, machines));
+            zone.into_iter().for_each(|zone| self.zones.add(party, zone, machines));
+        }
+    }
+
+    /// As [`InFlight::follow`], for every host that plans are in flight for.
+    pub(crate) fn follow_all(&mut self, fleet: &Fleet) {
+        (0..self.hosts.len() as HostId).for_each(|host| self.follow(fleet, host));
+    }
+
+    fn pending(&self, host: HostId) -> Option<&Pending> {
+        self.hosts.get(host as usize)?.as_deref()
+    }
+
+    /// References of the images of machines that come to a host.
+    pub(crate) fn images_on(&self, host: HostId) -> impl Iterator<Item = &str> {
+        self.pending(host).into_iter().flat_map(|pending| &pending.images).map(|(reference, _)| reference.as_str())
+    }
+
+    /// App and name of volumes that come to a host.
+    pub(crate) fn volumes_on(&self, host: HostId) -> impl Iterator<Item = (&str, &str)> {
+        let volumes = self.pending(host).into_iter().flat_map(|pending| &pending.volumes);
+        volumes.map(|(app, name)| (app.as_str(), name.as_str()))
+    }
+
+    /// Machines of an app or group that come to a host.
+    pub(crate) fn machines_on(&self, host: HostId, party: Party<'_>) -> u32 {
+        self.pending(host).map_or(0, |pending| match party {
+            Party::App(app) => of(&pending.apps, app),
+            Party::Group(group) => of(&pending.groups, group),
+        })
+    }
+
+    /// Machines of an app or group that come to a zone.
+    pub(crate) fn machines_in(&self, zone: u32, party: Party<'_>) -> u32 {
+        self.zones.of(party, zone)
     }
 
     /// Touches the hosts that machines with images are coming to, where images were recorded since the last call: what
@@ -80,21 +147,22 @@ impl InFlight {
     ) -> R {
         let applied = app_number.map_or(0, |number| host.machines_of(number));
         let Some(pending) = self.hosts.get(host.id as usize).and_then(Option::as_ref) else {
-            return look(&Room { fleet, host, usage: host.usage(), app_machines: applied, coming_images: &[] });
+            return look(&Room { fleet, host, usage: host.usage(), app_machines: applied, in_flight: Some(self) });
         };
         let mut usage = host.usage().clone();
         usage.add_pools(&pending.usage);
         usage.add_shares(&pending.devices, &host.spec);
         let app_machines = applied + of(&pending.apps, app);
-        look(&Room { fleet, host, usage: &usage, app_machines, coming_images: &pending.images })
+        look(&Room { fleet, host, usage: &usage, app_machines, in_flight: Some(self) })
     }
 }
 
 impl Pending {
     fn add(&mut self, ask: &Ask<'_>, plan: &Plan) {
         self.plans += 1;
-        if let Some((_, size_bytes)) = ask.volume {
+        if let Some((name, size_bytes)) = ask.volume {
             self.usage.volume_bytes += size_bytes;
+            self.volumes.push((ask.app.to_owned(), name.to_owned()));
             return;
         }
         for share in &plan.devices {
@@ -105,13 +173,16 @@ impl Pending {
         }
         ask.shape.into_iter().for_each(|shape| self.usage.add_shape(shape));
         count(&mut self.apps, ask.app);
+        count(&mut self.groups, &ask.constraints.group);
         count(&mut self.images, ask.image_name);
     }
 
     fn remove(&mut self, ask: &Ask<'_>, plan: &Plan) {
         self.plans -= 1;
-        if let Some((_, size_bytes)) = ask.volume {
+        if let Some((name, size_bytes)) = ask.volume {
             self.usage.volume_bytes -= size_bytes;
+            let at = self.volumes.iter().position(|volume| volume.0 == ask.app && volume.1 == name);
+            at.into_iter().for_each(|at| drop(self.volumes.swap_remove(at)));
             return;
         }
         for share in &plan.devices {
@@ -124,8 +195,15 @@ impl Pending {
         }
         ask.shape.into_iter().for_each(|shape| self.usage.subtract_shape(shape));
         discount(&mut self.apps, ask.app);
+        discount(&mut self.groups, &ask.constraints.group);
         discount(&mut self.images, ask.image_name);
     }
+}
+
+/// The app, and the group if there is one.
+fn parties<'a>(ask: &Ask<'a>) -> impl Iterator<Item = Party<'a>> {
+    let group = Some(ask.constraints.group.as_str()).filter(|group| !group.is_empty());
+    std::iter::once(Party::App(ask.app)).chain(group.map(Party::Group))
 }
 
 fn of(named: &Named, name: &str) -> u32 {
@@ -158,7 +236,7 @@ mod tests {
 
     #[test]
     fn what_was_added_and_removed_leaves_nothing() {
-        let mut in_flight = InFlight::default();
+        let (mut in_flight, fleet) = (InFlight::default(), Fleet::default());
         let gpu = GpuShape { kinds: Vec::new(), count: 1, milli: 500 };
         let shape = Shape { cpu_milli: 1, memory_bytes: 2, gpu: Some(gpu), ..Shape::default() };
         let request = |app: &str| PlaceRequest {
@@ -170,13 +248,13 @@ mod tests {
         let plan = |host, index| Plan { host, devices: vec![DeviceShare { index, milli: 500 }] };
         let machines = [("a", plan(3, 0)), ("a", plan(3, 0)), ("b", plan(3, 1)), ("a", plan(5, 0))];
         for (app, plan) in &machines {
-            in_flight.add(&Ask::machine_without_image(&request(app)), plan);
+            in_flight.add(&fleet, &Ask::machine_without_image(&request(app)), plan);
         }
         let on_three = in_flight.hosts[3].as_ref().expect("three machines are in flight");
         assert_eq!((of(&on_three.apps, "a"), of(&on_three.images, "image")), (2, 3));
         let volume = Plan { host: 3, devices: Vec::new() };
         let create = VolumeRequest { app: "a".to_owned(), size_bytes: 9, ..VolumeRequest::default() };
-        in_flight.add(&Ask::volume_without_image(&create), &volume);
+        in_flight.add(&fleet, &Ask::volume_without_image(&create), &volume);
 
         for (app, plan) in &machines {
             in_flight.remove(&Ask::machine_without_image(&request(app)), plan);

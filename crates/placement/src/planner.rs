@@ -50,8 +50,14 @@ impl Planner {
     /// Takes over what was applied since the last call. Call it before planning, under the same lock.
     pub fn catch_up(&mut self, fleet: &Fleet) {
         match fleet.journal().since(self.fleet_position) {
-            Some(entries) => entries.for_each(|touched| self.journal.push(touched)),
-            None => self.journal.reset(),
+            Some(entries) => entries.for_each(|touched| {
+                self.in_flight.follow(fleet, touched.host);
+                self.journal.push(touched);
+            }),
+            None => {
+                self.in_flight.follow_all(fleet);
+                self.journal.reset();
+            }
         }
         self.in_flight.follow_images(fleet, &mut self.journal);
         self.fleet_position = fleet.journal().end();
@@ -116,7 +122,7 @@ impl Planner {
         for _ in 0..count {
             let Some(ranked) = best(self) else { break };
             let Some(plan) = self.plan_on(fleet, ask, ranked.score.host.0) else { break };
-            self.take_room(ask, &plan);
+            self.take_room(fleet, ask, &plan);
             planned.plans.push(plan);
             planned.choices.push(Choice {
                 terms: ranked.score.terms,
@@ -138,7 +144,7 @@ impl Planner {
     /// [`Planner::settle_volume`].
     pub fn plan_volume(&mut self, fleet: &Fleet, request: &VolumeRequest) -> Option<HostId> {
         let host = best(fleet, &self.in_flight, &Ask::volume(fleet, request))?.score.host.0;
-        self.take_volume_room(request, host);
+        self.take_volume_room(fleet, request, host);
         Some(host)
     }
 
@@ -166,14 +172,14 @@ impl Planner {
         Some(Plan { host: host.id, devices })
     }
 
-    fn take_room(&mut self, ask: &Ask<'_>, plan: &Plan) {
-        self.in_flight.add(ask, plan);
+    fn take_room(&mut self, fleet: &Fleet, ask: &Ask<'_>, plan: &Plan) {
+        self.in_flight.add(fleet, ask, plan);
         self.journal.push(Touched { host: plan.host, layers: false });
     }
 
-    fn take_volume_room(&mut self, request: &VolumeRequest, host: HostId) {
+    fn take_volume_room(&mut self, fleet: &Fleet, request: &VolumeRequest, host: HostId) {
         let plan = Plan { host, devices: Vec::new() };
-        self.in_flight.add(&Ask::volume_without_image(request), &plan);
+        self.in_flight.add(fleet, &Ask::volume_without_image(request), &plan);
         self.journal.push(Touched { host, layers: false });
     }
 }

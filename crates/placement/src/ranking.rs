@@ -4,6 +4,8 @@
 //! score that it could have given its layers. Such a host is looked at once it might be the first. So a touched host
 //! costs a few nanoseconds in most rankings, and a scoring only in those where it is near the top.
 
+mod zones;
+
 use std::{collections::BinaryHeap, hash::Hash, sync::Arc};
 
 use gantry_fleet::{Fleet, ImageEntry, ImageLayer, Journal};
@@ -14,6 +16,7 @@ use crate::{
     rank::ranked,
     refusal::{Groups, Refusal},
 };
+use zones::ZoneAnswers;
 
 /// Entries a host beyond which those out of date are swept out of the heap.
 const ENTRIES_PER_HOST: usize = 2;
@@ -80,6 +83,7 @@ pub(crate) struct Ranking {
     touched: Vec<HostId>,
     /// Up to where the journal has been followed; nothing before the first look.
     position: Option<u64>,
+    zones: ZoneAnswers,
     /// The image as it was when the layers were looked at.
     image: Option<Arc<[ImageLayer]>>,
 }
@@ -111,6 +115,7 @@ impl Ranking {
         self.cells.resize(fleet.host_numbers_end() as usize, Cell::default());
         self.known = Bits::default();
         self.heap.clear();
+        self.zones.clear();
         self.touched.clear();
         self.touched.extend(fleet.host_ids());
         if let Some(image) = ask.image {
@@ -145,6 +150,9 @@ impl Ranking {
     /// The best host. Only right after [`Ranking::catch_up`].
     pub(crate) fn best(&mut self, fleet: &Fleet, in_flight: &InFlight, ask: &Ask<'_>) -> Option<Ranked> {
         let app_number = fleet.app_number(ask.app);
+        for &id in self.zones.changed(fleet, in_flight, ask).into_iter().flatten() {
+            self.touch(fleet, ask, id, false);
+        }
         let mut touched = std::mem::take(&mut self.touched);
         for id in touched.drain(..) {
             if self.known.get(id as usize) {

@@ -6,8 +6,10 @@ mod script;
 #[path = "support/world.rs"]
 mod world;
 
+use std::collections::BTreeSet;
+
 use gantry_fleet::{Fleet, LayerReport};
-use gantry_placement::{Ask, InFlight, Planner, best, rank, refusals};
+use gantry_placement::{Ask, CONSTRAINTS, InFlight, Planner, best, rank, refusals};
 use gantry_types::{HostSpec, LayerState, PlaceRequest, Shape};
 use proptest::{collection::vec, prelude::*, sample::Index, strategy::ValueTree, test_runner::TestRunner};
 use script::{config, digest, image_of, layer_bytes, script, shape, spec};
@@ -130,13 +132,16 @@ fn an_image_that_nobody_recorded_is_placed_without_it() {
 #[test]
 fn the_scripts_plan_and_refuse() {
     let mut runner = TestRunner::new(config(1));
-    let (mut planned, mut refused) = (0, 0);
-    for _ in 0..100 {
+    let (mut planned, mut refused, mut refused_by) = (0, 0, BTreeSet::new());
+    for _ in 0..200 {
         let mut world = World::default();
         world.run(&script(1..60).new_tree(&mut runner).unwrap().current()).unwrap();
         (planned, refused) = (planned + world.planned, refused + world.refused);
+        refused_by.extend(world.refused_by);
     }
     assert!(planned > 500 && refused > 100, "{planned} planned, {refused} refused");
+    let idle = CONSTRAINTS.iter().map(|constraint| constraint.name).find(|name| !refused_by.contains(name));
+    assert_eq!(idle, None, "a constraint never refused a host");
 }
 
 fn request(shape: &Shape) -> PlaceRequest {

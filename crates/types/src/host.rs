@@ -8,6 +8,9 @@ use crate::{
     limits,
 };
 
+/// A host with this label takes only the app or group that is its value, and who requires the label.
+pub const DEDICATED_LABEL: &str = "dedicated";
+
 /// A host's declaration: who and where it is, and what it offers. An agent sends it whole at every registration.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct HostSpec {

@@ -6,6 +6,7 @@
 //!
 //! Must not be in here: I/O, async, clocks, randomness, decisions.
 
+pub mod affinity;
 pub mod error;
 pub mod host;
 pub mod image;
@@ -17,8 +18,9 @@ pub mod reservation;
 pub mod shape;
 pub mod volume;
 
+pub use affinity::{Affinity, Party, Scope};
 pub use error::{Certainty, Refused};
-pub use host::{Device, HostSpec, Label};
+pub use host::{DEDICATED_LABEL, Device, HostSpec, Label};
 pub use image::{Digest, Image, Layer, LayerState};
 pub use overrides::HostOverrides;
 pub use rejection::{Rejection, RejectionGroup};

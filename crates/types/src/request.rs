@@ -3,7 +3,7 @@
 use prost::Message;
 
 use crate::{
-    Label, Refused, Shape, VolumeId,
+    Affinity, Label, Refused, Scope, Shape, VolumeId, affinity,
     error::{name, optional_name, size},
     host::validate_labels,
     image::validate_reference,
@@ -62,6 +62,24 @@ pub struct Constraints {
     /// Volumes only: no two volumes of this app and name on one host.
     #[prost(bool, tag = "6")]
     pub unique_zone: bool,
+    /// Volumes only: no two volumes of this app on one host, whatever their names.
+    #[prost(bool, tag = "7")]
+    pub unique_zone_app_wide: bool,
+    /// Machines that the app may then have on the host; 0 for any number.
+    #[prost(uint32, tag = "8")]
+    pub max_per_host: u32,
+    /// Machines that the app may then have in the host's zone; 0 for any number.
+    #[prost(uint32, tag = "9")]
+    pub max_per_zone: u32,
+    /// A name that machines of several apps may share; empty for none.
+    #[prost(string, tag = "10")]
+    pub group: String,
+    /// Machines of each of these must be near.
+    #[prost(message, repeated, tag = "11")]
+    pub affinity: Vec<Affinity>,
+    /// Machines of none of these may be near. What is placed later is not bound by it.
+    #[prost(message, repeated, tag = "12")]
+    pub anti_affinity: Vec<Affinity>,
 }
 
 /// Create a volume where its machine can run.
@@ -93,7 +111,7 @@ impl PlaceRequest {
             validate_reference("image", &self.image)?;
         }
         self.shape.validate()?;
-        self.constraints.validate()?;
+        self.constraints.validate(&self.app)?;
         if self.count == 0 || self.count > limits::MACHINES_PER_REQUEST {
             return Err(Refused::invalid(
                 "count",
@@ -105,6 +123,12 @@ impl PlaceRequest {
         }
         if self.constraints.unique_zone {
             return Err(Refused::invalid("constraints.unique_zone", "makes no sense for a machine: it parts volumes"));
+        }
+        if self.constraints.unique_zone_app_wide {
+            return Err(Refused::invalid(
+                "constraints.unique_zone_app_wide",
+                "makes no sense for a machine: it parts volumes",
+            ));
         }
         if self.lease_ms > limits::LEASE_MS {
             return Err(Refused::over("lease_ms", self.lease_ms, limits::LEASE_MS));
@@ -141,7 +165,7 @@ impl VolumeRequest {
         if self.constraints.volume != 0 {
             return Err(Refused::invalid("constraints.volume", "makes no sense for a new volume"));
         }
-        self.constraints.validate()
+        self.constraints.validate(&self.app)
     }
 
     /// As [`PlaceRequest::feature_level`].
@@ -160,11 +184,23 @@ impl Constraints {
     }
 
     fn feature_level(&self) -> u32 {
-        let newer = self.regions.iter().any(|region| region == ANY_REGION);
+        let Self { max_per_host, max_per_zone, group, affinity, anti_affinity, .. } = self;
+        let newer = self.regions.iter().any(|region| region == ANY_REGION)
+            || self.unique_zone_app_wide
+            || (*max_per_host, *max_per_zone) != (0, 0)
+            || !group.is_empty()
+            || !affinity.is_empty()
+            || !anti_affinity.is_empty();
         if newer { 2 } else { 1 }
     }
 
-    fn validate(&self) -> Result<(), Refused> {
+    /// Whether what is in other hosts of a zone decides.
+    pub fn looks_at_zones(&self) -> bool {
+        let mut named = self.affinity.iter().chain(&self.anti_affinity);
+        self.max_per_zone > 0 || named.any(|affinity| affinity.scope() == Scope::Zone)
+    }
+
+    fn validate(&self, app: &str) -> Result<(), Refused> {
         if self.regions.len() > limits::REGIONS_PER_REQUEST {
             return Err(Refused::over(
                 "constraints.regions",
@@ -175,6 +211,7 @@ impl Constraints {
         self.regions.iter().try_for_each(|region| name("constraints.regions", region))?;
         validate_labels("constraints.require_labels", &self.require_labels)?;
         validate_labels("constraints.avoid_labels", &self.avoid_labels)?;
-        optional_name("constraints.host", &self.host)
+        optional_name("constraints.host", &self.host)?;
+        affinity::validate(app, &self.group, &self.affinity, &self.anti_affinity)
     }
 }

@@ -65,4 +65,7 @@ pub struct Reservation {
     pub rev: u64,
     #[prost(string, tag = "13")]
     pub request_id: String,
+    /// Of the request's constraints; empty for none.
+    #[prost(string, tag = "14")]
+    pub group: String,
 }

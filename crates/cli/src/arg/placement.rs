@@ -71,10 +71,17 @@ mod tests {
     fn flags_become_a_request() {
         let request = parse(
             "--app web --image redis:7 --cpu 500m --cpu-kind performance --memory 16GiB --gpu 2 --gpu-kind H100,A100 \
-             --region ams,fra --require disk=ssd --avoid spot --on h1 --volume 9 --count 3",
+             --region ams,fra --require disk=ssd --avoid spot --on h1 --volume 9 --count 3 --group g --max-per-host 1 \
+             --max-per-zone 2 --near db --near-in-zone group=cache --apart web --apart-in-zone group=noisy",
         )
         .unwrap();
         let label = |key: &str, value: &str| v1::Label { key: key.into(), value: value.into() };
+        let near = |app: &str, group: &str, scope: v1::AffinityScope| v1::Affinity {
+            app: app.into(),
+            group: group.into(),
+            scope: scope as i32,
+        };
+        let (host, zone) = (v1::AffinityScope::Host, v1::AffinityScope::Zone);
         assert_eq!(
             request,
             v1::PlaceRequest {
@@ -92,7 +99,12 @@ mod tests {
                     avoid_labels: vec![label("spot", "")],
                     host: "h1".into(),
                     volume_id: 9,
-                    unique_zone: false,
+                    max_per_host: 1,
+                    max_per_zone: 2,
+                    group: "g".into(),
+                    affinity: vec![near("db", "", host), near("", "cache", zone)],
+                    anti_affinity: vec![near("web", "", host), near("", "noisy", zone)],
+                    ..v1::Constraints::default()
                 }),
                 count: 3,
                 ..v1::PlaceRequest::default()
@@ -121,6 +133,8 @@ mod tests {
             "--count 0",
             "--count 1001",
             "--volume x",
+            "--max-per-host 0",
+            "--near group=",
             "--require =x",
             "--nonsense",
         ] {

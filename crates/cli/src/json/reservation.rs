@@ -26,5 +26,6 @@ pub fn reservation(reservation: &v1::Reservation) -> Value {
         "created_at_ms": reservation.created_at_ms,
         "rev": reservation.rev,
         "request_id": reservation.request_id,
+        "group": reservation.group,
     })
 }

@@ -101,6 +101,7 @@ fn repeat(fleet: &Fleet, request: &PlaceRequest, answer: Answer) -> Outcome {
             created_at: row.stamp,
             rev: row.rev,
             request_id: request.request_id.clone(),
+            group: request.constraints.group.clone(),
         })
     });
     Ok(Effect::Placed { rev: row.rev, reservations: reservations.collect(), missing: placed.missing })

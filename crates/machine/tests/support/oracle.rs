@@ -1,16 +1,16 @@
 //! What the state machine should do, in the dumbest way: lists, and every number recomputed from them each time.
 
+#[path = "oracle_constraints.rs"]
+mod oracle_constraints;
 #[path = "oracle_hosts.rs"]
 mod oracle_hosts;
 
 use std::collections::BTreeMap;
 
-use gantry_fleet::Scheduling;
 use gantry_machine::{CreateVolume, Effect, Kind, Release, Renew, ReportLayers, Reserve};
-use gantry_types::{
-    Constraints, HostSpec, Image, PlaceRequest, Plan, Reservation, Shape, Volume, VolumeRequest, limits,
-};
+use gantry_types::{HostSpec, Image, PlaceRequest, Plan, Reservation, Shape, Volume, VolumeRequest, limits};
 
+use oracle_constraints::constraints_are_sane;
 pub use oracle_hosts::OracleHost;
 
 /// An effect, or the reason of a refusal.
@@ -166,17 +166,6 @@ impl Oracle {
         host.spec.devices.iter().filter(fits).map(|device| device.index).collect()
     }
 
-    fn allows(&self, host: &OracleHost, constraints: &Constraints) -> bool {
-        let label = |key: &str| host.spec.labels.iter().find(|l| l.key == key).map(|l| &l.value);
-        host.scheduling == Scheduling::Open as i32
-            && !host.unreachable
-            && (constraints.host.is_empty() || constraints.host == host.spec.name)
-            && (constraints.regions.is_empty()
-                || constraints.regions.iter().any(|r| *r == host.spec.region || r == "any"))
-            && constraints.require_labels.iter().all(|l| label(&l.key) == Some(&l.value))
-            && constraints.avoid_labels.iter().all(|l| label(&l.key) != Some(&l.value))
-    }
-
     fn plan_fits(&self, request: &PlaceRequest, plan: &Plan) -> bool {
         let Some(host) = self.host(plan.host) else { return false };
         let shape = &request.shape;
@@ -186,7 +175,7 @@ impl Oracle {
             || self.volumes.iter().any(|v| {
                 v.id == request.constraints.volume && v.app == request.app && v.host == host.id && v.used_by == 0
             });
-        self.allows(host, &request.constraints)
+        self.allows(host, &request.app, &request.constraints)
             && volume_is_free
             && Self::has_pools(&self.free(host.id, &host.spec), shape)
             && plan.devices.len() == count
@@ -206,6 +195,8 @@ impl Oracle {
             || request.lease_ms > limits::LEASE_MS
             || request.constraints.volume != 0 && wanted > 1
             || request.constraints.unique_zone
+            || request.constraints.unique_zone_app_wide
+            || !constraints_are_sane(&request.app, &request.constraints)
             || plans.is_empty()
             || plans.len() > wanted
             || request.all_or_nothing && plans.len() < wanted
@@ -241,6 +232,7 @@ impl Oracle {
             created_at: self.now,
             rev: self.rev,
             request_id: request.request_id.clone(),
+            group: request.constraints.group.clone(),
         };
         self.volumes.iter_mut().filter(|v| v.id == reservation.volume).for_each(|v| v.used_by = reservation.id);
         self.reservations.push(reservation.clone());
@@ -293,7 +285,11 @@ impl Oracle {
 
     fn create_volume(&mut self, command: &CreateVolume) -> Predicted {
         let VolumeRequest { app, name, size_bytes, constraints, compute, .. } = &command.request;
-        if *size_bytes == 0 || *size_bytes > limits::SIZE_BYTES || constraints.volume != 0 {
+        if *size_bytes == 0
+            || *size_bytes > limits::SIZE_BYTES
+            || constraints.volume != 0
+            || !constraints_are_sane(app, constraints)
+        {
             return Err(INVALID);
         }
         if compute.as_ref().is_some_and(|shape| !shape_is_sane(shape)) {
@@ -301,13 +297,16 @@ impl Oracle {
         }
         let host = self.host(command.host).ok_or("CONTENDED")?;
         let free = self.free(host.id, &host.spec);
-        let twin = self.volumes.iter().any(|v| v.host == host.id && v.app == *app && v.name == *name);
+        let sibling = |any_name: bool| {
+            self.volumes.iter().any(|v| v.host == host.id && v.app == *app && (any_name || v.name == *name))
+        };
         let machine_fits = compute.as_ref().is_none_or(|shape| {
             let wanted = shape.gpu.as_ref().map_or(0, |gpu| gpu.count as usize);
             Self::has_pools(&free, shape) && self.devices_with_room(host, shape).len() >= wanted
         });
-        let fits = self.allows(host, constraints)
-            && !(constraints.unique_zone && twin)
+        let fits = self.allows(host, app, constraints)
+            && !(constraints.unique_zone && sibling(false))
+            && !(constraints.unique_zone_app_wide && sibling(true))
             && machine_fits
             && i128::from(*size_bytes) <= free.disk;
         if !fits {

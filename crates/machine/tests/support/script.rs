@@ -8,7 +8,7 @@ use gantry_machine::{
     fingerprint,
 };
 use gantry_types::{
-    Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Shape,
+    Affinity, Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Shape,
     VolumeRequest, limits,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -313,7 +313,34 @@ fn shape() -> impl Strategy<Value = Shape> {
 }
 
 fn label() -> impl Strategy<Value = Label> {
-    (0..3u8, 0..2u8).prop_map(|(key, value)| Label { key: format!("k{key}"), value: format!("v{value}") })
+    prop_oneof![
+        6 => (0..3u8, 0..2u8).prop_map(|(key, value)| Label { key: format!("k{key}"), value: format!("v{value}") }),
+        1 => select(vec!["app-0", "app-1", "group-0"])
+            .prop_map(|owner| Label { key: "dedicated".into(), value: owner.into() }),
+    ]
+}
+
+/// Of apps and groups that the scripts have, so that most mean something.
+fn affinity() -> impl Strategy<Value = Affinity> {
+    let party = select(vec![("app-0", ""), ("app-1", ""), ("app-2", ""), ("", "group-0"), ("", "group-1")]);
+    (party, 0..2i32).prop_map(|((app, group), scope)| Affinity { app: app.into(), group: group.into(), scope })
+}
+
+/// What counts machines of apps and groups, on hosts and in zones.
+fn counted() -> impl Strategy<Value = Constraints> {
+    let most = || prop_oneof![3 => Just(0u32), 1 => 1..4u32];
+    let group = select(vec!["", "group-0", "group-1"]);
+    (most(), most(), group, vec(affinity(), 0..2), vec(affinity(), 0..3), any::<bool>()).prop_map(
+        |(max_per_host, max_per_zone, group, affinity, anti_affinity, unique_zone_app_wide)| Constraints {
+            max_per_host,
+            max_per_zone,
+            group: group.into(),
+            affinity,
+            anti_affinity,
+            unique_zone_app_wide,
+            ..Constraints::default()
+        },
+    )
 }
 
 fn constraints(unique_zone: f64) -> impl Strategy<Value = Constraints> {
@@ -332,8 +359,13 @@ fn constraints(unique_zone: f64) -> impl Strategy<Value = Constraints> {
             host: host.unwrap_or_default(),
             volume: 0,
             unique_zone,
+            ..Constraints::default()
         });
-    prop_oneof![6 => Just(Constraints::default()), 1 => some]
+    let counted = counted().prop_map(move |counted| Constraints {
+        unique_zone_app_wide: counted.unique_zone_app_wide && unique_zone > 0.1,
+        ..counted
+    });
+    prop_oneof![6 => Just(Constraints::default()), 1 => some, 2 => counted]
 }
 
 fn place_request() -> impl Strategy<Value = PlaceRequest> {
@@ -395,11 +427,11 @@ fn sane_spec() -> impl Strategy<Value = HostSpec> {
         keys.into_iter().map(|key| Label { key: format!("k{key}"), value: format!("v{value}") }).collect::<Vec<_>>()
     });
     let sizes = (2..16u64, select(vec![0u32, 50, 100, 150, 200]), 0..4u64, 6..40u64, 0..24u64);
-    (0..2u8, labels, devices, sizes).prop_map(
-        |(region, labels, devices, (shared, percent, performance, memory, disk))| HostSpec {
+    (0..2u8, 0..2u8, labels, devices, sizes).prop_map(
+        |(region, zone, labels, devices, (shared, percent, performance, memory, disk))| HostSpec {
             name: "host".to_owned(),
             region: format!("region-{region}"),
-            zone: "zone".to_owned(),
+            zone: format!("zone-{zone}"),
             labels,
             cpu_shared_milli: shared * 1_000,
             cpu_overcommit_percent: percent,

@@ -5,7 +5,7 @@ use gantry_types::CpuKind;
 use super::{Constraint, No, Quantity};
 use crate::{Ask, Room};
 
-pub(super) const CONSTRAINT: Constraint = Constraint { name: "cpu", since_level: 1, check };
+pub(super) const CONSTRAINT: Constraint = Constraint { name: "cpu", since_level: 1, of_zone: false, check };
 
 fn check<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
     let Some(shape) = ask.shape else { return Ok(()) };

@@ -8,7 +8,8 @@ use smallvec::SmallVec;
 use super::{ADVICE, Constraint, No, Quantity};
 use crate::{Ask, Room};
 
-pub(super) const CONSTRAINT: Constraint = Constraint { name: "image_cache", since_level: ADVICE, check };
+pub(super) const CONSTRAINT: Constraint =
+    Constraint { name: "image_cache", since_level: ADVICE, of_zone: false, check };
 
 fn check<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
     let Some(image) = ask.image else { return Ok(()) };

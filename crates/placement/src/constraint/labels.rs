@@ -3,8 +3,9 @@
 use super::{Constraint, No};
 use crate::{Ask, Room};
 
-pub(super) const REQUIRE: Constraint = Constraint { name: "require_labels", since_level: 1, check: require };
-pub(super) const AVOID: Constraint = Constraint { name: "avoid_labels", since_level: 1, check: avoid };
+pub(super) const REQUIRE: Constraint =
+    Constraint { name: "require_labels", since_level: 1, of_zone: false, check: require };
+pub(super) const AVOID: Constraint = Constraint { name: "avoid_labels", since_level: 1, of_zone: false, check: avoid };
 
 fn require<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
     for label in &ask.constraints.require_labels {

@@ -3,7 +3,7 @@
 use super::{Constraint, No};
 use crate::{Ask, Room};
 
-pub(super) const CONSTRAINT: Constraint = Constraint { name: "reachable", since_level: 2, check };
+pub(super) const CONSTRAINT: Constraint = Constraint { name: "reachable", since_level: 2, of_zone: false, check };
 
 fn check<'a>(_: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
     if !room.host.unreachable {

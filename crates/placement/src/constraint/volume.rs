@@ -3,7 +3,7 @@
 use super::{Constraint, No};
 use crate::{Ask, Room};
 
-pub(super) const CONSTRAINT: Constraint = Constraint { name: "volume", since_level: 1, check };
+pub(super) const CONSTRAINT: Constraint = Constraint { name: "volume", since_level: 1, of_zone: false, check };
 
 fn check<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
     let id = ask.constraints.volume;

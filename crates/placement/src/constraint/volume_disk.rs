@@ -3,7 +3,7 @@
 use super::{Constraint, No, Quantity};
 use crate::{Ask, Room};
 
-pub(super) const CONSTRAINT: Constraint = Constraint { name: "volume_disk", since_level: 1, check };
+pub(super) const CONSTRAINT: Constraint = Constraint { name: "volume_disk", since_level: 1, of_zone: false, check };
 
 fn check<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
     let Some((_, size_bytes)) = ask.volume else { return Ok(()) };

@@ -2,7 +2,7 @@
 
 use gantry_fleet::Scheduling;
 use gantry_types::{
-    Constraints, Device, Digest, GpuShape, HostSpec, Image, Label, Layer, LayerState, PlaceRequest, Shape,
+    Affinity, Constraints, Device, Digest, GpuShape, HostSpec, Image, Label, Layer, LayerState, PlaceRequest, Shape,
     VolumeRequest,
 };
 use proptest::{
@@ -74,12 +74,12 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Scheduling::Cordoned),
         1 => Just(Scheduling::Draining)
     ];
-    let volume = (app(), 0..2u8, 1..8u64, constraints(), option::of(shape())).prop_map(
-        |(app, name, size_bytes, constraints, compute)| VolumeRequest {
+    let volume = (app(), (0..2u8, any::<bool>()), 1..8u64, constraints(), option::of(shape())).prop_map(
+        |(app, (name, unique_zone), size_bytes, constraints, compute)| VolumeRequest {
             app,
             name: format!("volume-{name}"),
             size_bytes,
-            constraints: Constraints { volume: 0, ..constraints },
+            constraints: Constraints { volume: 0, unique_zone, ..constraints },
             compute,
             compute_image: "image-0".into(),
             ..VolumeRequest::default()
@@ -96,7 +96,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => image().prop_map(Step::Record),
         20 => (pick(), 1..4u32, proptest::bool::weighted(0.2))
             .prop_map(|(request, count, all_or_nothing)| Step::Plan { request, count, all_or_nothing }),
-        2 => volume.prop_map(Step::PlanVolume),
+        3 => volume.prop_map(Step::PlanVolume),
         8 => Just(Step::Apply),
         8 => Just(Step::Settle),
         6 => pick().prop_map(Step::Release),
@@ -123,7 +123,10 @@ fn app() -> impl Strategy<Value = String> {
 }
 
 fn label() -> impl Strategy<Value = Label> {
-    (0..2u8, 0..2u8).prop_map(|(key, value)| Label { key: format!("k{key}"), value: format!("v{value}") })
+    prop_oneof![
+        6 => (0..2u8, 0..2u8).prop_map(|(key, value)| Label { key: format!("k{key}"), value: format!("v{value}") }),
+        1 => select(vec!["app-0", "group-0"]).prop_map(|owner| Label { key: "dedicated".into(), value: owner.into() }),
+    ]
 }
 
 pub fn spec() -> impl Strategy<Value = HostSpec> {
@@ -135,10 +138,10 @@ pub fn spec() -> impl Strategy<Value = HostSpec> {
     });
     // Less than some images have, as much as some have together, enough, or not declared.
     let cache = select(vec![0u64, 0, 30, 100, 180, 255]);
-    (devices, 0..2u8, option::of(label()), 1..10u64, 0..4u64, 2..30u64, 0..20u64, cache).prop_map(
-        |(devices, region, label, shared, performance, memory_bytes, volume_bytes, cache_bytes)| HostSpec {
+    (devices, (0..2u8, 0..2u8), option::of(label()), 1..10u64, 0..4u64, 2..30u64, 0..20u64, cache).prop_map(
+        |(devices, (region, zone), label, shared, performance, memory_bytes, volume_bytes, cache_bytes)| HostSpec {
             region: format!("region-{region}"),
-            zone: "zone".into(),
+            zone: format!("zone-{zone}"),
             labels: label.into_iter().collect(),
             cpu_shared_milli: shared * 1_000,
             cpu_overcommit_percent: if shared % 2 == 0 { 150 } else { 0 },
@@ -164,6 +167,29 @@ pub fn shape() -> impl Strategy<Value = Shape> {
     })
 }
 
+/// Of apps and groups that the scripts have, so that most mean something.
+fn affinity() -> impl Strategy<Value = Affinity> {
+    let party = select(vec![("app-0", ""), ("app-1", ""), ("app-2", ""), ("", "group-0"), ("", "group-1")]);
+    (party, 0..2i32).prop_map(|((app, group), scope)| Affinity { app: app.into(), group: group.into(), scope })
+}
+
+/// What counts machines of apps and groups, on hosts and in zones.
+fn counted() -> impl Strategy<Value = Constraints> {
+    let most = || prop_oneof![3 => Just(0u32), 1 => 1..4u32];
+    let group = select(vec!["", "group-0", "group-1"]);
+    (most(), most(), group, vec(affinity(), 0..2), vec(affinity(), 0..3), any::<bool>()).prop_map(
+        |(max_per_host, max_per_zone, group, affinity, anti_affinity, unique_zone_app_wide)| Constraints {
+            max_per_host,
+            max_per_zone,
+            group: group.into(),
+            affinity,
+            anti_affinity,
+            unique_zone_app_wide,
+            ..Constraints::default()
+        },
+    )
+}
+
 fn constraints() -> impl Strategy<Value = Constraints> {
     let region = select(vec!["region-0", "region-1", "region-2", "any"]).prop_map(str::to_owned);
     let host = option::weighted(0.2, (0..8u8).prop_map(|n| format!("host-{n}")));
@@ -176,9 +202,10 @@ fn constraints() -> impl Strategy<Value = Constraints> {
             host: host.unwrap_or_default(),
             volume: volume.unwrap_or_default(),
             unique_zone,
+            ..Constraints::default()
         },
     );
-    prop_oneof![2 => Just(Constraints::default()), 1 => some]
+    prop_oneof![4 => Just(Constraints::default()), 2 => some, 3 => counted()]
 }
 
 fn request() -> impl Strategy<Value = PlaceRequest> {

@@ -1,10 +1,10 @@
 //! A fleet, a planner over it, and what a naive planner would know: plans in flight are granted on a copy of the fleet.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use gantry_fleet::{EndReason, FEATURE_LEVEL_MAX, Fleet, Grant, LayerReport};
 use gantry_placement::{Ask, CONSTRAINTS, InFlight, Planned, Planner, Room, admits, best, choose_devices, refusals};
-use gantry_types::{PlaceRequest, Plan, Refused, RejectionGroup, VolumeRequest};
+use gantry_types::{Constraints, PlaceRequest, Plan, Refused, RejectionGroup, VolumeRequest};
 use proptest::{prelude::*, test_runner::TestCaseError};
 
 use crate::script::{Script, Step, digest, layer_bytes};
@@ -25,6 +25,8 @@ pub struct World {
     applied: usize,
     pub planned: usize,
     pub refused: usize,
+    /// Constraints by which hosts were refused.
+    pub refused_by: BTreeSet<&'static str>,
 }
 
 type Outcome = Result<(), TestCaseError>;
@@ -98,7 +100,8 @@ impl World {
     }
 
     /// The fleet as it will be once everything in flight is applied, whether it fits or not.
-    fn future(&self) -> Fleet {
+    /// Volumes in flight have no number yet, so no machine can ask for one: with `hidden` they are nobody's.
+    fn future(&self, hidden: bool) -> Fleet {
         let mut fleet = self.fleet.clone();
         for proposed in &self.proposed {
             match proposed {
@@ -110,7 +113,8 @@ impl World {
                     there.for_each(|plan| drop(fleet.grant(Grant { request: &request, plan })));
                 }
                 Proposed::Volume(request, host) if fleet.host(*host).is_some() => {
-                    fleet.create_volume(&hidden(request), *host);
+                    let request = if hidden { hide(request) } else { request.clone() };
+                    fleet.create_volume(&request, *host);
                 }
                 Proposed::Volume(..) => {}
             }
@@ -120,7 +124,7 @@ impl World {
 
     fn plan(&mut self, request: PlaceRequest) -> Outcome {
         self.planner.catch_up(&self.fleet);
-        let mut future = self.future();
+        let mut future = self.future(true);
         let outcome = self.planner.plan(&self.fleet, &request);
         let (planned, groups) = split(outcome)?;
         let plans = planned.as_ref().map_or_else(Vec::new, |planned| planned.plans.clone());
@@ -134,10 +138,13 @@ impl World {
             let plan = plans.get(expected.len() - 1).filter(|plan| plan.host == host).cloned();
             let plan = plan.unwrap_or_else(|| naive_plan(&future, &request, host));
             self.plan_is_allowed(&future, &request, &plan)?;
-            let in_flight = PlaceRequest { constraints: Default::default(), ..request.clone() };
+            let group = request.constraints.group.clone();
+            let constraints = Constraints { group, ..Constraints::default() };
+            let in_flight = PlaceRequest { constraints, ..request.clone() };
             future.grant(Grant { request: &in_flight, plan: &plan });
         }
         let missing = request.count as usize - expected.len();
+        self.refused_by.extend(groups.iter().map(|group| group.example.constraint));
         if missing > 0 {
             prop_assert_eq!(groups.iter().map(|group| group.hosts).sum::<usize>(), self.fleet.host_count());
             // Volumes in flight have no number yet, but have one in the future.
@@ -158,7 +165,7 @@ impl World {
             None => {
                 // Refused as a whole: what was found took no room in the end.
                 let nothing_fits =
-                    best(&self.future(), &InFlight::default(), &Ask::machine(&self.fleet, &request)).is_none();
+                    best(&self.future(true), &InFlight::default(), &Ask::machine(&self.fleet, &request)).is_none();
                 prop_assert!(nothing_fits || request.all_or_nothing && request.count > 1);
                 prop_assert!(self.planner.try_plan(&self.fleet, &request).is_none());
                 self.refused += 1;
@@ -169,10 +176,15 @@ impl World {
 
     fn plan_volume(&mut self, request: VolumeRequest) -> Outcome {
         self.planner.catch_up(&self.fleet);
-        let future = self.future();
+        let future = self.future(false);
         let expected = best(&future, &InFlight::default(), &Ask::volume(&future, &request)).map(|r| r.score.host.0);
         let planned = self.planner.plan_volume(&self.fleet, &request);
         prop_assert_eq!(planned, expected);
+        self.refused_by.extend(
+            refusals(&future, &InFlight::default(), &Ask::volume(&future, &request))
+                .iter()
+                .map(|g| g.example.constraint),
+        );
         if let Some(host) = planned {
             self.proposed.push_back(Proposed::Volume(request, host));
         }
@@ -199,8 +211,8 @@ fn naive_plan(fleet: &Fleet, request: &PlaceRequest, host: u32) -> Plan {
     Plan { host, devices: devices.unwrap_or_default() }
 }
 
-/// Only its disk counts while it is in flight: no other volume can know its name yet.
-fn hidden(request: &VolumeRequest) -> VolumeRequest {
+/// Of a volume that takes disk and is nobody's.
+fn hide(request: &VolumeRequest) -> VolumeRequest {
     VolumeRequest { name: "in flight".into(), app: "in flight".into(), ..request.clone() }
 }
 

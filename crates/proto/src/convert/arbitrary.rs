@@ -30,15 +30,39 @@ pub(crate) fn shape() -> impl Strategy<Value = types::Shape> {
         .prop_map(|(cpu_kind, cpu_milli, memory_bytes, gpu)| types::Shape { cpu_kind, cpu_milli, memory_bytes, gpu })
 }
 
+/// Of others than the machine itself, and near none that are to be apart.
+fn affinity(prefix: &'static str) -> impl Strategy<Value = Vec<types::Affinity>> {
+    let one = (any::<bool>(), "[a-z]{1,4}", 0..2).prop_map(move |(is_app, name, scope)| {
+        let (app, group) = if is_app {
+            (format!("{prefix}{name}"), String::new())
+        } else {
+            (String::new(), format!("{prefix}{name}"))
+        };
+        types::Affinity { app, group, scope }
+    });
+    vec(one, 0..3)
+}
+
 fn constraints() -> impl Strategy<Value = types::Constraints> {
-    (vec(name(), 0..3), labels(), labels(), prop_oneof![Just(String::new()), name()], any::<bool>()).prop_map(
-        |(regions, require_labels, avoid_labels, host, unique_zone)| types::Constraints {
+    let fixed = (vec(name(), 0..3), labels(), labels(), prop_oneof![Just(String::new()), name()], any::<[bool; 2]>());
+    let counted = (any::<[u32; 2]>(), prop_oneof![Just(String::new()), name()], affinity("+"), affinity("-"));
+    (fixed, counted).prop_map(
+        |(
+            (regions, require_labels, avoid_labels, host, [unique_zone, unique_zone_app_wide]),
+            ([max_per_host, max_per_zone], group, affinity, anti_affinity),
+        )| types::Constraints {
             regions,
             require_labels,
             avoid_labels,
             host,
             volume: 0,
             unique_zone,
+            unique_zone_app_wide,
+            max_per_host,
+            max_per_zone,
+            group,
+            affinity,
+            anti_affinity,
         },
     )
 }
@@ -53,7 +77,12 @@ pub(crate) fn place_request() -> impl Strategy<Value = types::PlaceRequest> {
                 app,
                 image,
                 shape,
-                constraints: types::Constraints { volume, unique_zone: false, ..constraints },
+                constraints: types::Constraints {
+                    volume,
+                    unique_zone: false,
+                    unique_zone_app_wide: false,
+                    ..constraints
+                },
                 count,
                 all_or_nothing,
                 lease_ms,

@@ -14,7 +14,35 @@ impl From<v1::Constraints> for types::Constraints {
             host: constraints.host,
             volume: constraints.volume_id,
             unique_zone: constraints.unique_zone,
+            unique_zone_app_wide: constraints.unique_zone_app_wide,
+            max_per_host: constraints.max_per_host,
+            max_per_zone: constraints.max_per_zone,
+            group: constraints.group,
+            affinity: constraints.affinity.into_iter().map(Into::into).collect(),
+            anti_affinity: constraints.anti_affinity.into_iter().map(Into::into).collect(),
         }
+    }
+}
+
+impl From<v1::Affinity> for types::Affinity {
+    fn from(affinity: v1::Affinity) -> Self {
+        let scope = match v1::AffinityScope::try_from(affinity.scope) {
+            Ok(v1::AffinityScope::Unspecified | v1::AffinityScope::Host) => types::Scope::Host as i32,
+            Ok(v1::AffinityScope::Zone) => types::Scope::Zone as i32,
+            // Unknown here and there: validation refuses it.
+            Err(_) => affinity.scope,
+        };
+        Self { app: affinity.app, group: affinity.group, scope }
+    }
+}
+
+impl From<types::Affinity> for v1::Affinity {
+    fn from(affinity: types::Affinity) -> Self {
+        let scope = match affinity.scope() {
+            types::Scope::Host => v1::AffinityScope::Host,
+            types::Scope::Zone => v1::AffinityScope::Zone,
+        };
+        Self { app: affinity.app, group: affinity.group, scope: scope as i32 }
     }
 }
 
@@ -36,6 +64,12 @@ impl From<types::Constraints> for v1::Constraints {
             host: constraints.host,
             volume_id: constraints.volume,
             unique_zone: constraints.unique_zone,
+            unique_zone_app_wide: constraints.unique_zone_app_wide,
+            max_per_host: constraints.max_per_host,
+            max_per_zone: constraints.max_per_zone,
+            group: constraints.group,
+            affinity: constraints.affinity.into_iter().map(Into::into).collect(),
+            anti_affinity: constraints.anti_affinity.into_iter().map(Into::into).collect(),
         }
     }
 }

@@ -126,6 +126,13 @@ mod tests {
                 let regions = vec!["ams,".repeat(limits::REGIONS_PER_REQUEST + 1)];
                 r.constraints = Some(v1::Constraints { regions, ..v1::Constraints::default() });
             }),
+            ("constraints.unique_zone_app_wide", |r| {
+                r.constraints = Some(v1::Constraints { unique_zone_app_wide: true, ..v1::Constraints::default() });
+            }),
+            ("constraints.affinity", |r| {
+                let affinity = vec![v1::Affinity { app: "db".into(), scope: 3, ..v1::Affinity::default() }];
+                r.constraints = Some(v1::Constraints { affinity, ..v1::Constraints::default() });
+            }),
             ("constraints.require_labels", |r| {
                 let require_labels = vec![v1::Label::default()];
                 r.constraints = Some(v1::Constraints { require_labels, ..v1::Constraints::default() });

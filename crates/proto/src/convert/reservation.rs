@@ -28,6 +28,7 @@ pub fn reservation(row: &types::Reservation, host: &types::HostSpec) -> v1::Rese
         created_at_ms: row.created_at,
         rev: row.rev,
         request_id: row.request_id.clone(),
+        group: row.group.clone(),
     }
 }
 
@@ -52,6 +53,7 @@ mod tests {
             created_at: 8,
             rev: 9,
             request_id: "r".into(),
+            group: "g".into(),
         };
         let host =
             types::HostSpec { name: "h3".into(), region: "ams".into(), zone: "a".into(), ..types::HostSpec::default() };
@@ -75,6 +77,7 @@ mod tests {
                 created_at_ms: 8,
                 rev: 9,
                 request_id: "r".into(),
+                group: "g".into(),
             }
         );
     }

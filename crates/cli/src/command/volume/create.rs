@@ -31,6 +31,10 @@ pub struct Create {
     #[arg(long)]
     unique_zone: bool,
 
+    /// No two volumes of this app on one host, whatever their names
+    #[arg(long)]
+    unique_zone_app_wide: bool,
+
     #[command(flatten)]
     compute: ComputeArgs,
 
@@ -41,7 +45,11 @@ pub struct Create {
 impl Create {
     pub async fn run(mut self, context: Context) -> Outcome {
         let request_id = self.request_id.or_new();
-        let constraints = v1::Constraints { unique_zone: self.unique_zone, ..self.constraints.into() };
+        let constraints = v1::Constraints {
+            unique_zone: self.unique_zone,
+            unique_zone_app_wide: self.unique_zone_app_wide,
+            ..self.constraints.into()
+        };
         let request = v1::CreateVolumeRequest {
             request_id: request_id.clone(),
             app: self.app,
