@@ -69,7 +69,7 @@ impl Agent {
 
 /// One machine with a part of a GPU.
 pub fn place(request_id: &str, app: &str, gpu_milli: u32) -> v1::PlaceRequest {
-    let gpu = v1::GpuShape { kinds: Vec::new(), count: 1, milli: gpu_milli };
+    let gpu = v1::GpuShape { kinds: Vec::new(), count: 1, milli: gpu_milli, ..v1::GpuShape::default() };
     v1::PlaceRequest {
         request_id: request_id.to_owned(),
         app: app.to_owned(),

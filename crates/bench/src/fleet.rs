@@ -133,7 +133,9 @@ impl Host {
             cpu_shared_milli: self.cpu_milli,
             memory_bytes: self.memory_bytes,
             cache_bytes: self.cache_bytes(),
-            devices: (0..self.gpus).map(|index| v1::Device { index, kind: self.model.clone(), memory_bytes }).collect(),
+            devices: (0..self.gpus)
+                .map(|index| v1::Device { index, kind: self.model.clone(), memory_bytes, ..v1::Device::default() })
+                .collect(),
             ..Default::default()
         }
     }

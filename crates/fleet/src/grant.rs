@@ -7,6 +7,8 @@ use gantry_types::{
     Shape, Stamp, limits,
 };
 
+use smallvec::SmallVec;
+
 use crate::{Change, EndReason, EventKind, Fleet, Host, Scheduling, Usage, host::device_position};
 
 /// A machine about to be reserved: what was asked for, and where the plan puts it.
@@ -274,22 +276,27 @@ fn devices_fit(host: &Host, shape: &Shape, devices: &[DeviceShare]) -> Result<()
     if devices.windows(2).any(|pair| pair[0].index >= pair[1].index) {
         return Err(Rejection::new("gpu", "distinct devices in order", "a device twice or out of order"));
     }
+    let mut groups = SmallVec::<[u32; 8]>::new();
     for share in devices {
         let Some(position) = device_position(&host.spec, share.index) else {
             return Err(Rejection::new("gpu", format!("device {}", share.index), "no such device"));
         };
-        let kind = &host.spec.devices[position].kind;
-        if share.milli != gpu.milli || !gpu.accepts(kind) {
+        let device = &host.spec.devices[position];
+        groups.push(device.nvlink_group);
+        if share.milli != gpu.milli || !gpu.accepts(device) {
             return Err(Rejection::new(
                 "gpu",
                 format!("{} of {:?}", gpu.milli, gpu.kinds),
-                format!("{} of {kind}", share.milli),
+                format!("{} of {}", share.milli, device.kind),
             ));
         }
         let free = host.usage.free_device_milli(position);
         if share.milli > free {
             return Err(Rejection::new("gpu", share.milli, free));
         }
+    }
+    if gpu.must_be_linked() && (groups[0] == 0 || groups.iter().any(|group| *group != groups[0])) {
+        return Err(Rejection::new("gpu", "devices of one NVLink group", "devices that are not linked"));
     }
     Ok(())
 }

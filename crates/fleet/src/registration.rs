@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gantry_types::{HostId, HostOverrides, HostSpec, Label, Refused, Stamp, limits};
+use gantry_types::{Device, HostId, HostOverrides, HostSpec, Label, Refused, Stamp, limits};
 
 use crate::{Change, EventKind, Fleet, Host, HostChange, HostRow, Scheduling, Touched, bounds::room, host::Usage};
 
@@ -178,7 +178,8 @@ fn carried_over(host: &Host, spec: &HostSpec) -> Result<Usage, Refused> {
         }
     }
     for (device, &milli) in host.spec.devices.iter().zip(&used.devices) {
-        let same = spec.devices.iter().position(|d| d.index == device.index && d.kind == device.kind);
+        let is_same = |d: &Device| d.index == device.index && d.kind == device.kind && d.parent == device.parent;
+        let same = spec.devices.iter().position(is_same);
         match same {
             Some(position) => usage.devices[position] = milli,
             None if milli > 0 => return short("device_milli", u64::from(milli), 0),

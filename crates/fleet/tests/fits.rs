@@ -13,7 +13,7 @@ const VOLUME_BYTES: u64 = 500;
 /// Two hosts; on the first, device 2 is half taken, volume 1 is used and volume 2 is not; volume 3 is on the second.
 fn fleet() -> Fleet {
     let mut fleet = Fleet::default();
-    let device = |(index, kind): (u32, &str)| Device { index, kind: kind.into(), memory_bytes: 1 };
+    let device = |(index, kind): (u32, &str)| Device { index, kind: kind.into(), memory_bytes: 1, ..Device::default() };
     for name in ["a", "b"] {
         let spec = HostSpec {
             name: name.into(),
@@ -40,7 +40,7 @@ fn fleet() -> Fleet {
 }
 
 fn gpu(count: u32, milli: u32) -> Shape {
-    Shape { gpu: Some(GpuShape { kinds: Vec::new(), count, milli }), ..Shape::default() }
+    Shape { gpu: Some(GpuShape { kinds: Vec::new(), count, milli, ..GpuShape::default() }), ..Shape::default() }
 }
 
 fn request(shape: Shape) -> PlaceRequest {
@@ -67,7 +67,7 @@ fn shapes_and_devices() {
     let cpu = |kind: CpuKind, cpu_milli| Shape { cpu_kind: kind as i32, cpu_milli, ..Shape::default() };
     let memory = |memory_bytes| Shape { memory_bytes, ..Shape::default() };
     let kind = |kind: &str| Shape {
-        gpu: Some(GpuShape { kinds: vec![kind.into()], count: 1, milli: 500 }),
+        gpu: Some(GpuShape { kinds: vec![kind.into()], count: 1, milli: 500, ..GpuShape::default() }),
         ..Shape::default()
     };
     type Case<'a> = (&'a str, Shape, &'a [(u32, u32)]);

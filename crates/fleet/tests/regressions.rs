@@ -16,7 +16,7 @@ fn spec(name: &str) -> HostSpec {
         zone: "zone".into(),
         cpu_shared_milli: 8_000,
         memory_bytes: 1 << 30,
-        devices: vec![Device { index: 0, kind: "a".into(), memory_bytes: 1 }],
+        devices: vec![Device { index: 0, kind: "a".into(), memory_bytes: 1, ..Device::default() }],
         ..HostSpec::default()
     }
 }
@@ -143,7 +143,7 @@ fn a_share_of_a_device_that_is_not_there_breaks_an_invariant() {
 
 /// The fleet with one more reservation, loaded as from a table that holds it.
 fn loaded(fleet: &Fleet, host: HostId, share: DeviceShare) -> Fleet {
-    let gpu = GpuShape { kinds: Vec::new(), count: 1, milli: share.milli };
+    let gpu = GpuShape { kinds: Vec::new(), count: 1, milli: share.milli, ..GpuShape::default() };
     let reservation = Reservation {
         id: 1,
         fence: 1,

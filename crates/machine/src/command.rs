@@ -98,6 +98,7 @@ impl Kind {
         match self {
             Self::Reserve(command) => command.request.feature_level(),
             Self::CreateVolume(command) => command.request.feature_level(),
+            Self::RegisterHost(command) => command.spec.feature_level(),
             Self::SetReachable(_) => 2,
             _ => 1,
         }

@@ -28,7 +28,7 @@ fn request(request_id: &str) -> PlaceRequest {
     PlaceRequest {
         request_id: request_id.into(),
         app: "app".into(),
-        shape: shape(GpuShape { kinds: Vec::new(), count: 1, milli: 500 }),
+        shape: shape(GpuShape { kinds: Vec::new(), count: 1, milli: 500, ..GpuShape::default() }),
         count: 1,
         ..PlaceRequest::default()
     }
@@ -85,7 +85,10 @@ fn requests_for_machines() {
     };
     let constrained = |constraints| reserve(PlaceRequest { constraints, ..request("bad") });
     let gpu = |count, milli| {
-        reserve(PlaceRequest { shape: shape(GpuShape { kinds: Vec::new(), count, milli }), ..request("bad") })
+        reserve(PlaceRequest {
+            shape: shape(GpuShape { kinds: Vec::new(), count, milli, ..GpuShape::default() }),
+            ..request("bad")
+        })
     };
     names_field(vec![
         ("request_id is empty", with(|r| r.request_id.clear())),
@@ -166,7 +169,7 @@ fn declarations_of_hosts() {
         let remove_labels = Vec::new();
         Command::from(UpdateHost { name: "h".into(), set_labels, remove_labels, cpu_overcommit_percent: percent })
     };
-    let device = |index| Device { index, kind: "a".into(), memory_bytes: 1 };
+    let device = |index| Device { index, kind: "a".into(), memory_bytes: 1, ..Device::default() };
     names_field(vec![
         ("host.name is empty", register(|s| s.name.clear())),
         ("host.region is empty", register(|s| s.region.clear())),

@@ -146,12 +146,17 @@ fn newer_kinds() -> Vec<Kind> {
         anti_affinity: vec![affinity("", "noisy", 1)],
         ..constraints()
     };
-    let place = PlaceRequest { constraints: constraints(11), ..place_request() };
-    let volume = VolumeRequest { constraints: constraints(0), ..volume_request() };
+    let gpu = GpuShape { kinds: vec!["a100".into()], count: 2, milli: 1_000, same_nvlink_group: true };
+    let shape = Shape { gpu: Some(gpu), ..shape() };
+    let place = PlaceRequest { constraints: constraints(11), shape: shape.clone(), ..place_request() };
+    let volume = VolumeRequest { constraints: constraints(0), compute: Some(shape), ..volume_request() };
+    let slice = Device { index: 100, kind: "a100.1g.10gb".into(), parent: Some(1), ..Device::default() };
+    let linked = Device { nvlink_group: 2, ..spec().devices[0].clone() };
     vec![
         Kind::SetReachable(SetReachable { host: 7, reachable: true }),
         Kind::Reserve(Reserve { request: place, fingerprint: 0xfeed, plans: vec![plan()] }),
         Kind::CreateVolume(CreateVolume { request: volume, fingerprint: 7, host: 9 }),
+        Kind::RegisterHost(RegisterHost { spec: HostSpec { devices: vec![linked, slice], ..spec() } }),
     ]
 }
 
@@ -191,7 +196,7 @@ fn label() -> Label {
 }
 
 fn shape() -> Shape {
-    let gpu = GpuShape { kinds: vec!["a100".into(), "h100".into()], count: 1, milli: 250 };
+    let gpu = GpuShape { kinds: vec!["a100".into(), "h100".into()], count: 1, milli: 250, ..GpuShape::default() };
     Shape { cpu_kind: 1, cpu_milli: 2_000, memory_bytes: 4 << 30, gpu: Some(gpu) }
 }
 
@@ -249,7 +254,7 @@ fn spec() -> HostSpec {
         memory_bytes: 512 << 30,
         volume_bytes: 2 << 40,
         cache_bytes: 1 << 40,
-        devices: vec![Device { index: 3, kind: "a100".into(), memory_bytes: 80 << 30 }],
+        devices: vec![Device { index: 3, kind: "a100".into(), memory_bytes: 80 << 30, ..Device::default() }],
     }
 }
 

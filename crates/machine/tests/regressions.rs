@@ -28,7 +28,7 @@ fn request(request_id: &str) -> PlaceRequest {
         app: "app".into(),
         shape: Shape {
             cpu_milli: 1_000,
-            gpu: Some(GpuShape { kinds: Vec::new(), count: 1, milli: 500 }),
+            gpu: Some(GpuShape { kinds: Vec::new(), count: 1, milli: 500, ..GpuShape::default() }),
             ..Shape::default()
         },
         count: 1,
@@ -105,7 +105,7 @@ fn an_answer_of_another_kind_is_never_given() {
 #[test]
 fn a_request_that_no_server_checked_is_refused_not_computed_with() {
     let mut world = World::new();
-    let gpu = |count, milli| Some(GpuShape { kinds: Vec::new(), count, milli });
+    let gpu = |count, milli| Some(GpuShape { kinds: Vec::new(), count, milli, ..GpuShape::default() });
     let with_gpu = |count, milli| {
         let request = request("r");
         PlaceRequest { shape: Shape { gpu: gpu(count, milli), ..request.shape }, ..request }

@@ -82,6 +82,8 @@ pub enum Quantity<'a> {
         count: u32,
         milli: u32,
         kinds: &'a [String],
+        /// In one NVLink group.
+        linked: bool,
     },
     Machines(u32),
     MachinesAtMost(u32),
@@ -106,12 +108,13 @@ impl fmt::Display for Quantity<'_> {
         match self {
             Self::Bytes(bytes) => write_bytes(f, *bytes),
             Self::CpuMilli(milli) => write!(f, "{}.{:03} CPU", milli / 1000, milli % 1000),
-            Self::Devices { count, milli, kinds } => {
+            Self::Devices { count, milli, kinds, linked } => {
                 let noun = if *count == 1 { "GPU" } else { "GPUs" };
-                match kinds {
-                    [] => write!(f, "{count} {noun} with {milli}/1000 free"),
-                    kinds => write!(f, "{count} {noun} with {milli}/1000 free of kind {}", kinds.join(" or ")),
+                write!(f, "{count} {noun} with {milli}/1000 free")?;
+                if !kinds.is_empty() {
+                    write!(f, " of kind {}", kinds.join(" or "))?;
                 }
+                if *linked { f.write_str(" in one NVLink group") } else { Ok(()) }
             }
             Self::Machines(1) => f.write_str("1 machine"),
             Self::Machines(machines) => write!(f, "{machines} machines"),

@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn what_was_added_and_removed_leaves_nothing() {
         let (mut in_flight, fleet) = (InFlight::default(), Fleet::default());
-        let gpu = GpuShape { kinds: Vec::new(), count: 1, milli: 500 };
+        let gpu = GpuShape { kinds: Vec::new(), count: 1, milli: 500, ..GpuShape::default() };
         let shape = Shape { cpu_milli: 1, memory_bytes: 2, gpu: Some(gpu), ..Shape::default() };
         let request = |app: &str| PlaceRequest {
             app: app.to_owned(),

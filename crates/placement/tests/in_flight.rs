@@ -15,7 +15,10 @@ fn spec(name: &str, devices: &[u32]) -> HostSpec {
         cpu_shared_milli: 64_000,
         memory_bytes: 1 << 40,
         volume_bytes: 1 << 40,
-        devices: devices.iter().map(|&index| Device { index, kind: "a".into(), memory_bytes: 1 }).collect(),
+        devices: devices
+            .iter()
+            .map(|&index| Device { index, kind: "a".into(), memory_bytes: 1, ..Device::default() })
+            .collect(),
         ..HostSpec::default()
     }
 }
@@ -24,7 +27,11 @@ fn request(id: u32, count: u32, milli: u32) -> PlaceRequest {
     PlaceRequest {
         request_id: format!("r{id}"),
         app: "app".into(),
-        shape: Shape { cpu_milli: 1_000, gpu: Some(GpuShape { kinds: Vec::new(), count, milli }), ..Shape::default() },
+        shape: Shape {
+            cpu_milli: 1_000,
+            gpu: Some(GpuShape { kinds: Vec::new(), count, milli, ..GpuShape::default() }),
+            ..Shape::default()
+        },
         count: 1,
         ..PlaceRequest::default()
     }

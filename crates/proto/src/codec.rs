@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn known_fields_pass_at_every_depth() {
-        let gpu = v1::GpuShape { kinds: vec!["H100".into()], count: 1, milli: 500 };
+        let gpu = v1::GpuShape { kinds: vec!["H100".into()], count: 1, milli: 500, ..v1::GpuShape::default() };
         let request = v1::PlaceRequest {
             request_id: "r".into(),
             shape: Some(v1::Shape { cpu_milli: 1, gpu: Some(gpu), ..Default::default() }),

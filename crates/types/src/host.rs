@@ -46,7 +46,7 @@ pub struct HostSpec {
     pub devices: Vec<Device>,
 }
 
-/// One GPU of a host.
+/// One GPU of a host, or a slice of one.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct Device {
     /// The index that the host's driver knows it by.
@@ -56,6 +56,12 @@ pub struct Device {
     pub kind: String,
     #[prost(uint64, tag = "3")]
     pub memory_bytes: u64,
+    /// Of a slice (MIG): the index of the GPU that it is cut from, which is no device of its own then.
+    #[prost(uint32, optional, tag = "4")]
+    pub parent: Option<u32>,
+    /// Devices with the same number are linked with each other; 0 for one that is linked with none.
+    #[prost(uint32, tag = "5")]
+    pub nvlink_group: u32,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Message)]
@@ -71,6 +77,12 @@ impl HostSpec {
     pub fn cpu_shared_promisable_milli(&self) -> u64 {
         let percent = if self.cpu_overcommit_percent == 0 { 100 } else { self.cpu_overcommit_percent };
         self.cpu_shared_milli * u64::from(percent) / 100
+    }
+
+    /// The feature level that a cluster must have to know all of it.
+    pub fn feature_level(&self) -> u32 {
+        let newer = self.devices.iter().any(|device| device.parent.is_some() || device.nvlink_group != 0);
+        if newer { 2 } else { 1 }
     }
 
     pub fn label(&self, key: &str) -> Option<&str> {
@@ -109,6 +121,27 @@ impl HostSpec {
         }
         if self.devices.windows(2).any(|w| w[0].index == w[1].index) {
             return Err(Refused::invalid("host.devices", "repeat an index"));
+        }
+        self.devices.iter().try_for_each(|device| self.validate_slice(device))
+    }
+}
+
+impl HostSpec {
+    /// Checks what is said of a device that is a slice of a GPU. Whoever got the GPU would share it with whoever got a
+    /// slice, so only one of the two is offered.
+    fn validate_slice(&self, device: &Device) -> Result<(), Refused> {
+        let Some(parent) = device.parent else { return Ok(()) };
+        if self.devices.binary_search_by_key(&parent, |d| d.index).is_ok() {
+            let why = format!("is {parent}, which is a device too: offer the GPU or its slices");
+            return Err(Refused::invalid("host.devices.parent", why));
+        }
+        if self.devices.iter().any(|d| d.parent.is_none() && d.kind == device.kind) {
+            let why =
+                format!("is {:?} for a slice and for a whole GPU: name the slice, as in H100.1g.10gb", device.kind);
+            return Err(Refused::invalid("host.devices.kind", why));
+        }
+        if device.nvlink_group != 0 {
+            return Err(Refused::invalid("host.devices.nvlink_group", "is set on a slice, which is linked with none"));
         }
         Ok(())
     }

@@ -138,7 +138,7 @@ impl PlaceRequest {
 
     /// The feature level that a cluster must have to place it: a member below it would pass over a part of the request.
     pub fn feature_level(&self) -> u32 {
-        self.constraints.feature_level()
+        self.constraints.feature_level().max(self.shape.feature_level())
     }
 
     /// The lease that counts: the default where none is named.
@@ -170,7 +170,7 @@ impl VolumeRequest {
 
     /// As [`PlaceRequest::feature_level`].
     pub fn feature_level(&self) -> u32 {
-        self.constraints.feature_level()
+        self.constraints.feature_level().max(self.compute.as_ref().map_or(1, Shape::feature_level))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use prost::{Enumeration, Message};
 
-use crate::{Refused, limits};
+use crate::{Device, Refused, limits};
 
 /// The thousandths of a whole GPU.
 pub const WHOLE_GPU_MILLI: u32 = 1_000;
@@ -40,6 +40,9 @@ pub struct GpuShape {
     /// Thousandths of each GPU. Below 1000 only with a count of 1.
     #[prost(uint32, tag = "3")]
     pub milli: u32,
+    /// All GPUs must be in one NVLink group. Otherwise they only had better be.
+    #[prost(bool, tag = "4")]
+    pub same_nvlink_group: bool,
 }
 
 impl GpuShape {
@@ -53,13 +56,23 @@ impl GpuShape {
         u64::from(self.count) * u64::from(self.milli)
     }
 
-    /// True where a device of this kind is acceptable.
-    pub fn accepts(&self, kind: &str) -> bool {
-        self.kinds.is_empty() || self.kinds.iter().any(|k| k == kind)
+    /// Whether a device is of an acceptable kind. A slice of a GPU is only for those who name its kind.
+    pub fn accepts(&self, device: &Device) -> bool {
+        if self.kinds.is_empty() { device.parent.is_none() } else { self.kinds.contains(&device.kind) }
+    }
+
+    /// Whether it matters on which NVLink group the GPUs are.
+    pub fn must_be_linked(&self) -> bool {
+        self.same_nvlink_group && self.count > 1
     }
 }
 
 impl Shape {
+    /// The feature level that a cluster must have to know all of it.
+    pub(crate) fn feature_level(&self) -> u32 {
+        if self.gpu.as_ref().is_some_and(|gpu| gpu.same_nvlink_group) { 2 } else { 1 }
+    }
+
     /// Refuses what no host could ever mean: zero or absurd amounts, shares of several GPUs.
     pub fn validate(&self) -> Result<(), Refused> {
         if CpuKind::try_from(self.cpu_kind).is_err() {

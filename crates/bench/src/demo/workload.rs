@@ -131,7 +131,7 @@ impl Tenant {
             55..85 => WHOLE_GPU_MILLI / 2,
             _ => WHOLE_GPU_MILLI / 4,
         };
-        let gpu = v1::GpuShape { kinds: self.kinds.clone(), count: 1, milli };
+        let gpu = v1::GpuShape { kinds: self.kinds.clone(), count: 1, milli, ..v1::GpuShape::default() };
         v1::Shape {
             cpu_kind: v1::CpuKind::Shared.into(),
             cpu_milli: u64::from(milli) * 4,

@@ -37,7 +37,7 @@ fn shape(rng: &mut Rng) -> v1::Shape {
         6..8 => 250,
         _ => 0,
     };
-    let gpu = v1::GpuShape { kinds: Vec::new(), count: 1, milli };
+    let gpu = v1::GpuShape { kinds: Vec::new(), count: 1, milli, ..v1::GpuShape::default() };
     let (cpu_milli, memory_bytes) =
         if milli == 0 { (500, GIB) } else { (u64::from(milli) * 4, u64::from(milli) * GIB / 125) };
     v1::Shape { cpu_kind: v1::CpuKind::Shared.into(), cpu_milli, memory_bytes, gpu: (milli > 0).then_some(gpu) }

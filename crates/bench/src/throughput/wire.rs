@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     fn request() -> v1::PlaceRequest {
-        let gpu = v1::GpuShape { kinds: vec!["G2".into()], count: 1, milli: 500 };
+        let gpu = v1::GpuShape { kinds: vec!["G2".into()], count: 1, milli: 500, ..v1::GpuShape::default() };
         v1::PlaceRequest {
             request_id: "r-1".into(),
             app: "app".into(),

@@ -35,7 +35,12 @@ impl ComputeArgs {
     /// The machine's shape, where any of it is given.
     pub fn shape(&mut self) -> Option<v1::Shape> {
         let kinds = std::mem::take(&mut self.compute_gpu_kind);
-        let gpu = self.compute_gpu.map(|gpu| v1::GpuShape { kinds, count: gpu.count, milli: gpu.milli });
+        let gpu = self.compute_gpu.map(|gpu| v1::GpuShape {
+            kinds,
+            count: gpu.count,
+            milli: gpu.milli,
+            ..v1::GpuShape::default()
+        });
         let given = self.compute_cpu.is_some() || self.compute_memory.is_some() || gpu.is_some();
         given.then(|| v1::Shape {
             cpu_milli: self.compute_cpu.unwrap_or_default(),

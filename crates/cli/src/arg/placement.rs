@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn flags_become_a_request() {
         let request = parse(
-            "--app web --image redis:7 --cpu 500m --cpu-kind performance --memory 16GiB --gpu 2 --gpu-kind H100,A100 \
+            "--app web --image redis:7 --cpu 500m --cpu-kind performance --memory 16GiB --gpu 2 --gpu-kind H100,A100 --gpu-linked \
              --region ams,fra --require disk=ssd --avoid spot --on h1 --volume 9 --count 3 --group g --max-per-host 1 \
              --max-per-zone 2 --near db --near-in-zone group=cache --apart web --apart-in-zone group=noisy",
         )
@@ -91,7 +91,12 @@ mod tests {
                     cpu_kind: v1::CpuKind::Performance as i32,
                     cpu_milli: 500,
                     memory_bytes: 16 << 30,
-                    gpu: Some(v1::GpuShape { kinds: vec!["H100".into(), "A100".into()], count: 2, milli: 1_000 }),
+                    gpu: Some(v1::GpuShape {
+                        kinds: vec!["H100".into(), "A100".into()],
+                        count: 2,
+                        milli: 1_000,
+                        same_nvlink_group: true
+                    }),
                 }),
                 constraints: Some(v1::Constraints {
                     regions: vec!["ams".into(), "fra".into()],
@@ -115,7 +120,7 @@ mod tests {
     #[test]
     fn a_part_of_a_gpu_is_of_one() {
         let shape = parse("--gpu 0.25").unwrap().shape.unwrap();
-        assert_eq!(shape.gpu, Some(v1::GpuShape { kinds: vec![], count: 1, milli: 250 }));
+        assert_eq!(shape.gpu, Some(v1::GpuShape { kinds: vec![], count: 1, milli: 250, ..v1::GpuShape::default() }));
     }
 
     #[test]

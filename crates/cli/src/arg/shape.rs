@@ -36,6 +36,10 @@ pub struct ShapeArgs {
     /// Kinds of GPU that will do, in no order; without it any
     #[arg(long, value_name = "KIND", value_delimiter = ',', requires = "gpu")]
     gpu_kind: Vec<String>,
+
+    /// All GPUs in one NVLink group; without it that is only preferred
+    #[arg(long, requires = "gpu")]
+    gpu_linked: bool,
 }
 
 impl From<ShapeArgs> for v1::Shape {
@@ -48,7 +52,12 @@ impl From<ShapeArgs> for v1::Shape {
             cpu_kind: kind as i32,
             cpu_milli: args.cpu,
             memory_bytes: args.memory,
-            gpu: args.gpu.map(|gpu| v1::GpuShape { kinds: args.gpu_kind, count: gpu.count, milli: gpu.milli }),
+            gpu: args.gpu.map(|gpu| v1::GpuShape {
+                kinds: args.gpu_kind,
+                count: gpu.count,
+                milli: gpu.milli,
+                same_nvlink_group: args.gpu_linked,
+            }),
         }
     }
 }

@@ -35,7 +35,13 @@ fn spec(spec: &v1::HostSpec) -> Value {
         "volume_bytes": spec.volume_bytes,
         "cache_bytes": spec.cache_bytes,
         "devices": list(&spec.devices, |device| {
-            json!({ "index": device.index, "kind": device.kind, "memory_bytes": device.memory_bytes })
+            json!({
+                "index": device.index,
+                "kind": device.kind,
+                "memory_bytes": device.memory_bytes,
+                "parent": device.parent,
+                "nvlink_group": device.nvlink_group,
+            })
         }),
     })
 }

@@ -6,7 +6,12 @@ pub(super) fn shape(shape: &v1::Shape) -> Value {
         "cpu_kind": if shape.cpu_kind() == v1::CpuKind::Performance { "performance" } else { "shared" },
         "cpu_milli": shape.cpu_milli,
         "memory_bytes": shape.memory_bytes,
-        "gpu": shape.gpu.as_ref().map(|gpu| json!({ "kinds": gpu.kinds, "count": gpu.count, "milli": gpu.milli })),
+        "gpu": shape.gpu.as_ref().map(|gpu| json!({
+            "kinds": gpu.kinds,
+            "count": gpu.count,
+            "milli": gpu.milli,
+            "same_nvlink_group": gpu.same_nvlink_group,
+        })),
     })
 }
 

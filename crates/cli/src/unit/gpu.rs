@@ -71,7 +71,12 @@ mod tests {
     fn gpus_are_shown() {
         let devices = [v1::DeviceShare { index: 0, milli: 1_000 }, v1::DeviceShare { index: 3, milli: 250 }];
         assert_eq!(format_devices(&devices), "0,3 (0.25)");
-        let shape = v1::GpuShape { kinds: vec!["H100".into(), "A100".into()], count: 2, milli: 1_000 };
+        let shape = v1::GpuShape {
+            kinds: vec!["H100".into(), "A100".into()],
+            count: 2,
+            milli: 1_000,
+            ..v1::GpuShape::default()
+        };
         assert_eq!(format_shape(&shape), "2 x H100|A100");
     }
 }

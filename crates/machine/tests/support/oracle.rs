@@ -5,7 +5,7 @@ mod oracle_constraints;
 #[path = "oracle_hosts.rs"]
 mod oracle_hosts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gantry_machine::{CreateVolume, Effect, Kind, Release, Renew, ReportLayers, Reserve};
 use gantry_types::{HostSpec, Image, PlaceRequest, Plan, Reservation, Shape, Volume, VolumeRequest, limits};
@@ -161,9 +161,27 @@ impl Oracle {
         let Some(gpu) = &shape.gpu else { return Vec::new() };
         let free = self.free(host.id, &host.spec);
         let fits = |d: &&gantry_types::Device| {
-            (gpu.kinds.is_empty() || gpu.kinds.contains(&d.kind)) && free.gpus[&d.index] >= i128::from(gpu.milli)
+            let named = gpu.kinds.contains(&d.kind) || gpu.kinds.is_empty() && d.parent.is_none();
+            named && free.gpus[&d.index] >= i128::from(gpu.milli)
         };
         host.spec.devices.iter().filter(fits).map(|device| device.index).collect()
+    }
+
+    /// Of these, as many of one NVLink group as there can be; all of them where that is not asked for.
+    pub fn linked(&self, host: &OracleHost, shape: &Shape) -> Vec<u32> {
+        let room = self.devices_with_room(host, shape);
+        if !shape.gpu.as_ref().is_some_and(|gpu| gpu.same_nvlink_group && gpu.count > 1) {
+            return room;
+        }
+        let group = |index: u32| host.spec.devices.iter().find(|d| d.index == index).map_or(0, |d| d.nvlink_group);
+        let of = |wanted: u32| room.iter().copied().filter(|index| group(*index) == wanted).collect::<Vec<_>>();
+        (1..4).map(of).max_by_key(Vec::len).unwrap_or_default()
+    }
+
+    fn are_linked(host: &OracleHost, plan: &Plan) -> bool {
+        let group = |index: u32| host.spec.devices.iter().find(|d| d.index == index).map_or(0, |d| d.nvlink_group);
+        let groups: BTreeSet<u32> = plan.devices.iter().map(|share| group(share.index)).collect();
+        groups.len() == 1 && !groups.contains(&0)
     }
 
     fn plan_fits(&self, request: &PlaceRequest, plan: &Plan) -> bool {
@@ -179,6 +197,8 @@ impl Oracle {
             && volume_is_free
             && Self::has_pools(&self.free(host.id, &host.spec), shape)
             && plan.devices.len() == count
+            && self.linked(host, shape).len() >= count
+            && (count < 2 || !shape.gpu.as_ref().is_some_and(|g| g.same_nvlink_group) || Self::are_linked(host, plan))
             && plan
                 .devices
                 .iter()
@@ -302,7 +322,7 @@ impl Oracle {
         };
         let machine_fits = compute.as_ref().is_none_or(|shape| {
             let wanted = shape.gpu.as_ref().map_or(0, |gpu| gpu.count as usize);
-            Self::has_pools(&free, shape) && self.devices_with_room(host, shape).len() >= wanted
+            Self::has_pools(&free, shape) && self.linked(host, shape).len() >= wanted
         });
         let fits = self.allows(host, app, constraints)
             && !(constraints.unique_zone && sibling(false))

@@ -87,7 +87,8 @@ impl Oracle {
         let spec = overrides.on(&declared);
         let host = &self.hosts[at];
         let free = self.free(host.id, &spec);
-        let kind = |spec: &HostSpec, index| spec.devices.iter().find(|d| d.index == index).map(|d| d.kind.clone());
+        let kind =
+            |spec: &HostSpec, index| spec.devices.iter().find(|d| d.index == index).map(|d| (d.kind.clone(), d.parent));
         let used = |index: &u32| {
             self.reservations.iter().any(|r| r.plan.host == host.id && r.plan.devices.iter().any(|d| d.index == *index))
         };
@@ -133,5 +134,10 @@ fn spec_is_sane(spec: &HostSpec) -> Check {
     let repeated_label = spec.labels.windows(2).any(|pair| pair[0].key == pair[1].key);
     let repeated_device = spec.devices.windows(2).any(|pair| pair[0].index == pair[1].index);
     let absurd = spec.memory_bytes > limits::SIZE_BYTES || spec.cpu_overcommit_percent > 10_000;
-    if spec.name.is_empty() || repeated_label || repeated_device || absurd { Err(INVALID) } else { Ok(()) }
+    let bad_slice = spec.devices.iter().filter(|slice| slice.parent.is_some()).any(|slice| {
+        let is_offered = |d: &gantry_types::Device| Some(d.index) == slice.parent;
+        let is_whole = |d: &gantry_types::Device| d.parent.is_none() && d.kind == slice.kind;
+        slice.nvlink_group != 0 || spec.devices.iter().any(|d| is_offered(d) || is_whole(d))
+    });
+    if bad_slice || spec.name.is_empty() || repeated_label || repeated_device || absurd { Err(INVALID) } else { Ok(()) }
 }

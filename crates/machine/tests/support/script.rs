@@ -172,9 +172,9 @@ fn plan(oracle: &Oracle, request: &PlaceRequest, choices: &[PlanChoice]) -> Vec<
         };
         let devices = match (choice, oracle.host(host)) {
             (_, None) => Vec::new(),
-            (PlanChoice::Fitting(_), Some(host)) => shares(oracle.devices_with_room(host, &request.shape)),
+            (PlanChoice::Fitting(_), Some(host)) => shares(oracle.linked(host, &request.shape)),
             (PlanChoice::Crowded(_), Some(host)) => {
-                let of_kind = host.spec.devices.iter().filter(|d| gpu.is_some_and(|gpu| gpu.accepts(&d.kind)));
+                let of_kind = host.spec.devices.iter().filter(|d| gpu.is_some_and(|gpu| gpu.accepts(d)));
                 shares(of_kind.map(|device| device.index).collect())
             }
             (PlanChoice::Odd(_, devices), Some(_)) => {
@@ -199,7 +199,7 @@ pub fn script(entries: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Entr
     // Most at the newest feature level, where most can happen.
     let level = option::weighted(0.9, Just(SetFeatureLevel { level: FEATURE_LEVEL_MAX }));
     (hosts, level, vec(entry(), entries)).prop_map(|(mut first, level, mut rest)| {
-        first.steps.extend(level.map(|level| Step::Plain(Kind::SetFeatureLevel(level))));
+        first.steps.splice(0..0, level.map(|level| Step::Plain(Kind::SetFeatureLevel(level))));
         rest.insert(0, first);
         rest
     })
@@ -294,14 +294,16 @@ fn lease_ms() -> impl Strategy<Value = u64> {
 
 fn shape() -> impl Strategy<Value = Shape> {
     let kind = |kind: &str| vec![kind.to_owned()];
-    let kinds = select(vec![vec![], vec![], kind("a"), kind("b"), vec!["a".to_owned(), "c".to_owned()]]);
+    let kinds =
+        select(vec![vec![], vec![], vec![], kind("a"), kind("b"), kind("a.1g"), vec!["a".to_owned(), "c".to_owned()]]);
     let amounts = prop_oneof![
         20 => Just((1, 1_000)),
         30 => select(vec![(1, 100), (1, 250), (1, 500)]),
         10 => select(vec![(2, 1_000), (3, 1_000)]),
         1 => select(vec![(0, 1_000), (1, 0), (1, 1_001), (2, 500), (65, 1_000), (1, 66_536)]),
     ];
-    let gpu = (kinds, amounts).prop_map(|(kinds, (count, milli))| GpuShape { kinds, count, milli });
+    let gpu = (kinds, amounts, proptest::bool::weighted(0.1))
+        .prop_map(|(kinds, (count, milli), same_nvlink_group)| GpuShape { kinds, count, milli, same_nvlink_group });
     let cpu_kind = prop_oneof![40 => Just(0), 10 => Just(1), 1 => Just(7)];
     let memory = prop_oneof![60 => 0..6u64, 1 => Just(u64::MAX)];
     (cpu_kind, 0..4u64, memory, option::weighted(0.7, gpu)).prop_map(|(cpu_kind, cpu, memory_bytes, gpu)| Shape {
@@ -365,7 +367,7 @@ fn constraints(unique_zone: f64) -> impl Strategy<Value = Constraints> {
         unique_zone_app_wide: counted.unique_zone_app_wide && unique_zone > 0.1,
         ..counted
     });
-    prop_oneof![6 => Just(Constraints::default()), 1 => some, 2 => counted]
+    prop_oneof![6 => Just(Constraints::default()), 1 => some, 1 => counted]
 }
 
 fn place_request() -> impl Strategy<Value = PlaceRequest> {
@@ -416,10 +418,30 @@ fn overcommit() -> impl Strategy<Value = u32> {
 
 fn sane_spec() -> impl Strategy<Value = HostSpec> {
     let devices = proptest::sample::subsequence(vec![0u32, 1, 2, 4, 5], 0..=5);
-    let kinds = vec(select(vec!["a", "b"]), 5);
+    let kinds = vec(
+        select(vec![
+            ("a", 0),
+            ("a", 0),
+            ("a", 0),
+            ("b", 0),
+            ("b", 0),
+            ("b", 0),
+            ("a", 1),
+            ("a", 1),
+            ("b", 2),
+            ("a.1g", 0),
+        ]),
+        5,
+    );
     let devices = (devices, kinds).prop_map(|(indices, kinds)| {
         // The last device first: the state must sort them.
-        let device = |(index, kind): (u32, &str)| Device { index, kind: kind.to_owned(), memory_bytes: 80 };
+        let device = |(index, (kind, nvlink_group)): (u32, (&str, u32))| Device {
+            index,
+            kind: kind.to_owned(),
+            memory_bytes: 80,
+            parent: (kind == "a.1g").then_some(9),
+            nvlink_group,
+        };
         indices.into_iter().zip(kinds).rev().map(device).collect::<Vec<_>>()
     });
     let labels = proptest::sample::subsequence(vec![2u8, 1, 0], 0..=3);
@@ -445,7 +467,7 @@ fn sane_spec() -> impl Strategy<Value = HostSpec> {
 }
 
 fn spec() -> impl Strategy<Value = HostSpec> {
-    (sane_spec(), prop_oneof![40 => Just(0u8), 4 => 1..5u8]).prop_map(|(mut spec, flaw)| {
+    (sane_spec(), prop_oneof![40 => Just(0u8), 5 => 1..6u8]).prop_map(|(mut spec, flaw)| {
         match flaw {
             1 => spec.name.clear(),
             2 => spec.memory_bytes = limits::SIZE_BYTES + 1,
@@ -454,6 +476,7 @@ fn spec() -> impl Strategy<Value = HostSpec> {
                     vec![Label { key: "k".into(), value: "1".into() }, Label { key: "k".into(), value: "2".into() }]
             }
             4 => spec.devices.extend(spec.devices.first().cloned()),
+            5 => spec.devices.iter_mut().for_each(|device| device.parent = Some(4)),
             _ => {}
         }
         spec

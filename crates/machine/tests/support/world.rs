@@ -43,7 +43,7 @@ impl World {
 }
 
 pub fn spec() -> HostSpec {
-    let device = |index| Device { index, kind: "a".into(), memory_bytes: 1 };
+    let device = |index| Device { index, kind: "a".into(), memory_bytes: 1, ..Device::default() };
     HostSpec {
         name: "h".into(),
         region: "region".into(),

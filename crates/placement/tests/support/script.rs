@@ -131,9 +131,15 @@ fn label() -> impl Strategy<Value = Label> {
 
 pub fn spec() -> impl Strategy<Value = HostSpec> {
     let indices = proptest::sample::subsequence(vec![0u32, 1, 2, 3, 5, 8], 0..=6);
-    let kinds = vec(select(vec!["a", "b"]), 6);
+    let kinds = vec(select(vec![("a", 0), ("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("a.1g", 0)]), 6);
     let devices = (indices, kinds).prop_map(|(indices, kinds)| {
-        let device = |(index, kind): (u32, &str)| Device { index, kind: kind.into(), memory_bytes: 80 };
+        let device = |(index, (kind, nvlink_group)): (u32, (&str, u32))| Device {
+            index,
+            kind: kind.into(),
+            memory_bytes: 80,
+            parent: (kind == "a.1g").then_some(9),
+            nvlink_group,
+        };
         indices.into_iter().zip(kinds).map(device).collect::<Vec<_>>()
     });
     // Less than some images have, as much as some have together, enough, or not declared.
@@ -156,9 +162,16 @@ pub fn spec() -> impl Strategy<Value = HostSpec> {
 }
 
 pub fn shape() -> impl Strategy<Value = Shape> {
-    let kinds = select(vec![vec![], vec![], vec!["a".to_owned()], vec!["b".to_owned(), "c".to_owned()]]);
+    let kinds = select(vec![
+        vec![],
+        vec![],
+        vec!["a".to_owned()],
+        vec!["a.1g".to_owned()],
+        vec!["b".to_owned(), "c".to_owned()],
+    ]);
     let amounts = select(vec![(1, 1_000), (1, 1_000), (1, 100), (1, 250), (1, 600), (2, 1_000), (3, 1_000)]);
-    let gpu = (kinds, amounts).prop_map(|(kinds, (count, milli))| GpuShape { kinds, count, milli });
+    let gpu = (kinds, amounts, proptest::bool::weighted(0.2))
+        .prop_map(|(kinds, (count, milli), same_nvlink_group)| GpuShape { kinds, count, milli, same_nvlink_group });
     (0..2i32, 1..4u64, 0..5u64, option::weighted(0.7, gpu)).prop_map(|(cpu_kind, cpu, memory_bytes, gpu)| Shape {
         cpu_kind,
         cpu_milli: cpu * 500,

@@ -25,7 +25,9 @@ fn reference() -> impl Strategy<Value = String> {
 
 pub(crate) fn shape() -> impl Strategy<Value = types::Shape> {
     let gpu = prop_oneof![(1..=64_u32, Just(types::WHOLE_GPU_MILLI)), (Just(1), 1..=types::WHOLE_GPU_MILLI)];
-    let gpu = (gpu, vec(name(), 0..3)).prop_map(|((count, milli), kinds)| types::GpuShape { kinds, count, milli });
+    let gpu = (gpu, vec(name(), 0..3), any::<bool>()).prop_map(|((count, milli), kinds, same_nvlink_group)| {
+        types::GpuShape { kinds, count, milli, same_nvlink_group }
+    });
     (0..2, 1..=limits::CPU_MILLI, 0..=limits::SIZE_BYTES, option::of(gpu))
         .prop_map(|(cpu_kind, cpu_milli, memory_bytes, gpu)| types::Shape { cpu_kind, cpu_milli, memory_bytes, gpu })
 }
@@ -109,10 +111,16 @@ pub(crate) fn volume_request() -> impl Strategy<Value = types::VolumeRequest> {
 }
 
 pub(crate) fn host_spec() -> impl Strategy<Value = types::HostSpec> {
-    let devices = btree_map(any::<u32>(), (name(), 0..=limits::SIZE_BYTES), 0..9).prop_map(|devices| {
-        let device = |(index, (kind, memory_bytes))| types::Device { index, kind, memory_bytes };
-        devices.into_iter().map(device).collect()
-    });
+    let devices =
+        btree_map(100..u32::MAX, (name(), 0..=limits::SIZE_BYTES, option::of(0..100_u32), any::<u32>()), 0..9)
+            .prop_map(|devices| {
+                let device = |(index, (kind, memory_bytes, parent, group)): (u32, (String, u64, Option<u32>, u32))| {
+                    // A slice has a kind of its own, and is linked with none.
+                    let (kind, nvlink_group) = if parent.is_some() { (format!("{kind}.1g"), 0) } else { (kind, group) };
+                    types::Device { index, kind, memory_bytes, parent, nvlink_group }
+                };
+                devices.into_iter().map(device).collect()
+            });
     let cpu = (0..=limits::CPU_MILLI, 0..=10_000_u32, 0..=limits::CPU_MILLI);
     let bytes = (0..=limits::SIZE_BYTES, 0..=limits::SIZE_BYTES, 0..=limits::SIZE_BYTES);
     ((name(), name(), name()), labels(), cpu, bytes, devices).prop_map(

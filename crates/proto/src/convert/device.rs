@@ -6,13 +6,25 @@ use crate::v1;
 
 impl From<v1::Device> for types::Device {
     fn from(device: v1::Device) -> Self {
-        Self { index: device.index, kind: device.kind, memory_bytes: device.memory_bytes }
+        Self {
+            index: device.index,
+            kind: device.kind,
+            memory_bytes: device.memory_bytes,
+            parent: device.parent,
+            nvlink_group: device.nvlink_group,
+        }
     }
 }
 
 impl From<types::Device> for v1::Device {
     fn from(device: types::Device) -> Self {
-        Self { index: device.index, kind: device.kind, memory_bytes: device.memory_bytes }
+        Self {
+            index: device.index,
+            kind: device.kind,
+            memory_bytes: device.memory_bytes,
+            parent: device.parent,
+            nvlink_group: device.nvlink_group,
+        }
     }
 }
 

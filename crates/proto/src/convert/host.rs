@@ -148,6 +148,11 @@ mod tests {
             ("host.memory_bytes", |h| h.memory_bytes = u64::MAX),
             ("host.devices", |h| h.devices = vec![v1::Device { kind: "H100".into(), ..v1::Device::default() }; 2]),
             ("host.devices.kind", |h| h.devices = vec![v1::Device::default()]),
+            ("host.devices.parent", |h| {
+                let device =
+                    |index, parent| v1::Device { index, kind: index.to_string(), parent, ..v1::Device::default() };
+                h.devices = vec![device(0, None), device(1, Some(0))];
+            }),
             ("host.labels", |h| {
                 let label = |value: &str| v1::Label { key: "disk".into(), value: value.into() };
                 h.labels = vec![label("ssd"), v1::Label { key: "a".into(), value: String::new() }, label("hdd")];

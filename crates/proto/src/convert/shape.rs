@@ -20,7 +20,12 @@ pub(crate) fn shape(shape: v1::Shape) -> Result<types::Shape, Refused> {
         cpu_kind: kind as i32,
         cpu_milli: shape.cpu_milli,
         memory_bytes: shape.memory_bytes,
-        gpu: shape.gpu.map(|gpu| types::GpuShape { kinds: gpu.kinds, count: gpu.count, milli: gpu.milli }),
+        gpu: shape.gpu.map(|gpu| types::GpuShape {
+            kinds: gpu.kinds,
+            count: gpu.count,
+            milli: gpu.milli,
+            same_nvlink_group: gpu.same_nvlink_group,
+        }),
     })
 }
 
@@ -44,7 +49,12 @@ impl From<types::Shape> for v1::Shape {
             cpu_kind: kind as i32,
             cpu_milli: shape.cpu_milli,
             memory_bytes: shape.memory_bytes,
-            gpu: shape.gpu.map(|gpu| v1::GpuShape { kinds: gpu.kinds, count: gpu.count, milli: gpu.milli }),
+            gpu: shape.gpu.map(|gpu| v1::GpuShape {
+                kinds: gpu.kinds,
+                count: gpu.count,
+                milli: gpu.milli,
+                same_nvlink_group: gpu.same_nvlink_group,
+            }),
         }
     }
 }
@@ -73,7 +83,12 @@ mod tests {
     fn bad_input_names_the_field() {
         let good = v1::Shape { cpu_milli: 100, ..v1::Shape::default() };
         let gpu = |count, milli, kinds: &[&str]| v1::Shape {
-            gpu: Some(v1::GpuShape { kinds: kinds.iter().map(|k| (*k).to_owned()).collect(), count, milli }),
+            gpu: Some(v1::GpuShape {
+                kinds: kinds.iter().map(|k| (*k).to_owned()).collect(),
+                count,
+                milli,
+                ..v1::GpuShape::default()
+            }),
             ..good.clone()
         };
         for (message, expected) in [

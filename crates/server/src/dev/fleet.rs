@@ -136,7 +136,12 @@ fn spec(number: u32) -> v1::HostSpec {
     let (region, zones) = REGIONS[number as usize % REGIONS.len()];
     let place = number as usize / REGIONS.len();
     let (kind, gpus, gpu_gib) = GPUS[place % GPUS.len()];
-    let devices = (0..gpus).map(|index| v1::Device { index, kind: kind.to_owned(), memory_bytes: gpu_gib * GIB });
+    let devices = (0..gpus).map(|index| v1::Device {
+        index,
+        kind: kind.to_owned(),
+        memory_bytes: gpu_gib * GIB,
+        ..v1::Device::default()
+    });
     v1::HostSpec {
         name: format!("{region}-{:02}", place + 1),
         region: region.to_owned(),

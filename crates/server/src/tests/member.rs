@@ -155,7 +155,7 @@ impl Agent {
 }
 
 pub(crate) fn host(name: &str) -> v1::HostSpec {
-    let device = |index| v1::Device { index, kind: "H100".to_owned(), memory_bytes: 80 << 30 };
+    let device = |index| v1::Device { index, kind: "H100".to_owned(), memory_bytes: 80 << 30, ..v1::Device::default() };
     v1::HostSpec {
         name: name.to_owned(),
         region: "ams".to_owned(),
@@ -171,7 +171,7 @@ pub(crate) fn host(name: &str) -> v1::HostSpec {
 
 /// Machines of one whole GPU.
 pub(crate) fn place(request_id: &str, count: u32) -> v1::PlaceRequest {
-    let gpu = v1::GpuShape { kinds: Vec::new(), count: 1, milli: 1_000 };
+    let gpu = v1::GpuShape { kinds: Vec::new(), count: 1, milli: 1_000, ..v1::GpuShape::default() };
     v1::PlaceRequest {
         request_id: request_id.to_owned(),
         app: "app".to_owned(),

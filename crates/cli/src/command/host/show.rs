@@ -38,7 +38,7 @@ fn text(host: &v1::Host) -> String {
     for device in &spec.devices {
         let free = host.free_devices.iter().find(|share| share.index == device.index);
         let free = gpu::format_milli(free.map_or(0, |share| share.milli.into()));
-        line(&format!("GPU {} ({})", device.index, device.kind), free, "1".to_owned());
+        line(&gpu_line(device), free, "1".to_owned());
     }
     format!(
         "{} is host {} in {}, zone {}: {}\nlabels {}; {} reservations, {} volumes, {} layers of {}\n\n{}",
@@ -54,4 +54,16 @@ fn text(host: &v1::Host) -> String {
         bytes::format(host.layer_bytes),
         table.render()
     )
+}
+
+/// `GPU 3 (H100), NVLink group 1`; of a slice, `GPU 10 (H100.1g.10gb), of GPU 2`.
+fn gpu_line(device: &v1::Device) -> String {
+    let mut line = format!("GPU {} ({})", device.index, device.kind);
+    if let Some(parent) = device.parent {
+        line += &format!(", of GPU {parent}");
+    }
+    if device.nvlink_group != 0 {
+        line += &format!(", NVLink group {}", device.nvlink_group);
+    }
+    line
 }
