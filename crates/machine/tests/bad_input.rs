@@ -4,19 +4,21 @@
 #[path = "support/world.rs"]
 mod world;
 
+use gantry_fleet::FEATURE_LEVEL_MAX;
 use gantry_machine::{
     Command, Confirm, CreateVolume, DeleteVolume, EndByHost, LayerPresent, RecordImage, RegisterHost, Release,
-    RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetScheduling, UpdateHost, fingerprint,
+    RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetReachable, SetScheduling, UpdateHost, fingerprint,
 };
 use gantry_types::{
-    Constraints, Device, DeviceShare, Digest, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Refused,
-    Shape, VolumeRequest, limits,
+    Affinity, Constraints, Device, DeviceShare, Digest, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan,
+    Refused, Scope, Shape, VolumeRequest, limits,
 };
 use world::{World, spec};
 
 /// A host with a reservation and a volume in use.
 fn busy() -> World {
     let mut world = World::new();
+    world.apply(SetFeatureLevel { level: FEATURE_LEVEL_MAX }).unwrap();
     world.apply(create_volume(volume_request("volume"))).unwrap();
     let constraints = Constraints { volume: 1, ..Constraints::default() };
     world.apply(reserve(PlaceRequest { constraints, ..request("place") })).unwrap();
@@ -64,6 +66,10 @@ fn long() -> String {
 
 fn label(key: &str) -> Label {
     Label { key: key.into(), value: "v".into() }
+}
+
+fn near(app: &str, group: &str, scope: Scope) -> Affinity {
+    Affinity { app: app.into(), group: group.into(), scope: scope as i32 }
 }
 
 fn names_field(cases: Vec<(&'static str, Command)>) {
@@ -125,7 +131,67 @@ fn requests_for_machines() {
         ("constraints.avoid_labels", with(|r| r.constraints.avoid_labels = vec![label("k"); limits::LABELS + 1])),
         ("constraints.host", with(|r| r.constraints.host = long())),
         ("constraints.unique_zone", with(|r| r.constraints.unique_zone = true)),
+        ("constraints.unique_zone_app_wide", with(|r| r.constraints.unique_zone_app_wide = true)),
+        ("count is 1000000000", with(|r| r.count = 1_000_000_000)),
+        ("constraints.regions contains", with(|r| r.constraints.regions = vec!["any".into(), "a\u{0}b".into()])),
     ]);
+}
+
+#[test]
+fn affinities_that_nothing_can_meet() {
+    let constrained = |constraints| reserve(PlaceRequest { constraints, ..request("bad") });
+    let wants = |affinity: Vec<Affinity>, anti_affinity: Vec<Affinity>| {
+        constrained(Constraints { group: "own".into(), affinity, anti_affinity, ..Constraints::default() })
+    };
+    let (host, zone) = (Scope::Host, Scope::Zone);
+    names_field(vec![
+        ("constraints.group contains", constrained(Constraints { group: "a\nb".into(), ..Constraints::default() })),
+        ("constraints.affinity is 17", wants(vec![near("db", "", host); limits::AFFINITIES + 1], Vec::new())),
+        ("constraints.anti_affinity is 17", wants(Vec::new(), vec![near("db", "", host); limits::AFFINITIES + 1])),
+        ("constraints.affinity names neither", wants(vec![near("", "", host)], Vec::new())),
+        ("constraints.anti_affinity names an app and a group", wants(Vec::new(), vec![near("a", "b", host)])),
+        ("constraints.affinity has scope 2", wants(vec![Affinity { scope: 2, ..near("db", "", host) }], Vec::new())),
+        ("constraints.affinity is 129", wants(vec![near(&long(), "", host)], Vec::new())),
+        ("constraints.affinity names the machine's own app", wants(vec![near("app", "", zone)], Vec::new())),
+        ("constraints.affinity names the machine's own group", wants(vec![near("", "own", host)], Vec::new())),
+        ("constraints.anti_affinity contradicts", wants(vec![near("db", "", host)], vec![near("db", "", host)])),
+        ("constraints.anti_affinity contradicts", wants(vec![near("db", "", host)], vec![near("db", "", zone)])),
+        ("constraints.anti_affinity contradicts", wants(vec![near("", "g", zone)], vec![near("", "g", zone)])),
+    ]);
+    // In the same zone and on another host is no contradiction, nor is to be apart from one's own.
+    let affinity = vec![near("db", "", zone)];
+    let anti_affinity = vec![near("db", "", host), near("app", "", host), near("", "db", zone)];
+    let constraints = Constraints { affinity, anti_affinity, ..Constraints::default() };
+    assert_eq!(PlaceRequest { constraints, ..request("good") }.validate(), Ok(()));
+}
+
+/// A member that does not know the level would pass over what is new in these.
+#[test]
+fn what_needs_a_higher_feature_level() {
+    let constrained = |constraints| reserve(PlaceRequest { constraints, ..request("new") });
+    let linked = GpuShape { kinds: Vec::new(), count: 1, milli: 500, same_nvlink_group: true };
+    let device = |device: Device| {
+        Command::from(RegisterHost { spec: HostSpec { name: "new".into(), devices: vec![device], ..spec() } })
+    };
+    let app_wide = Constraints { unique_zone_app_wide: true, ..Constraints::default() };
+    let commands = [
+        SetReachable { host: 1, reachable: false }.into(),
+        constrained(Constraints { regions: vec!["any".into()], ..Constraints::default() }),
+        constrained(Constraints { max_per_host: 1, ..Constraints::default() }),
+        constrained(Constraints { max_per_zone: 1, ..Constraints::default() }),
+        constrained(Constraints { group: "g".into(), ..Constraints::default() }),
+        constrained(Constraints { affinity: vec![near("db", "", Scope::Host)], ..Constraints::default() }),
+        constrained(Constraints { anti_affinity: vec![near("db", "", Scope::Host)], ..Constraints::default() }),
+        reserve(PlaceRequest { shape: shape(linked.clone()), ..request("new") }),
+        create_volume(VolumeRequest { constraints: app_wide, ..volume_request("new") }),
+        create_volume(VolumeRequest { compute: Some(shape(linked)), ..volume_request("new") }),
+        device(Device { index: 5, kind: "a.1g".into(), parent: Some(0), ..Device::default() }),
+        device(Device { index: 5, kind: "a".into(), nvlink_group: 1, ..Device::default() }),
+    ];
+    let mut world = World::new();
+    for command in commands {
+        assert_eq!(world.refused(command), Refused::FeatureLevel { want: 2, have: 1 });
+    }
 }
 
 #[test]
@@ -191,6 +257,18 @@ fn declarations_of_hosts() {
         ),
         ("host.labels repeat", update(vec![label("k"), label("k")], None)),
         ("host.cpu_overcommit_percent", update(Vec::new(), Some(10_001))),
+        ("host.devices.parent is 1", register(|s| s.devices[0].parent = Some(1))),
+        (
+            "host.devices.kind is",
+            register(|s| s.devices.push(Device { index: 7, parent: Some(3), ..s.devices[0].clone() })),
+        ),
+        (
+            "host.devices.nvlink_group",
+            register(|s| {
+                let slice = Device { index: 7, kind: "a.1g".into(), memory_bytes: 1, parent: Some(3), nvlink_group: 1 };
+                s.devices.push(slice);
+            }),
+        ),
         ("scheduling is 3", SetScheduling { name: "h".into(), scheduling: 3 }.into()),
     ]);
 }
@@ -220,6 +298,8 @@ fn layers_and_images() {
         ("image.digest is 31", record(|i| i.digest.truncate(31))),
         ("image.layers is empty", record(|i| i.layers.clear())),
         ("image.layers is 1025", record(|i| i.layers = vec![i.layers[0].clone(); limits::LAYERS_PER_IMAGE + 1])),
+        ("image.layers is 10000", record(|i| i.layers = vec![i.layers[0].clone(); 10_000])),
+        ("image.layers.size_bytes", record(|i| i.layers[0].size_bytes = u64::MAX)),
         ("image.layers.digest is 33", record(|i| i.layers[0].digest.push(0))),
         ("image.layers.diff_id is 1", record(|i| i.layers[0].diff_id.push(0))),
         ("image.layers.size_bytes", record(|i| i.layers[0].size_bytes = limits::LAYER_BYTES + 1)),
