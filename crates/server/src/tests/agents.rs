@@ -1,10 +1,12 @@
 //! What agents hear.
 
+use gantry_machine::SetReachable;
 use gantry_proto::v1::{self, agent_event::Event, agent_message::Message};
-use gantry_types::limits;
+use gantry_types::{Refused, limits};
 use tonic::Code;
 
 use super::member::{Agent, Member, host, place};
+use crate::call::CallError;
 
 async fn granted(agent: &mut Agent) -> v1::Reservation {
     match agent.next().await.unwrap().unwrap() {
@@ -44,6 +46,23 @@ async fn an_agent_that_comes_back_hears_of_what_stands_once_and_the_one_before_i
     let next = member.placement().place(place("b", 1)).await.unwrap().into_inner();
     assert_eq!(granted(&mut agent).await.id, next.reservations[0].id);
     assert_eq!(before.next().await.unwrap_err().code(), Code::Aborted);
+}
+
+#[tokio::test]
+async fn a_host_that_was_given_up_is_back_with_a_heartbeat() {
+    let member = Member::start().await;
+    let mut agent = member.hosts(1).await.remove(0);
+    let (node, given_up) = (member.deciding_node(), SetReachable { host: 1, reachable: false });
+    let early = node.command(given_up, None).await;
+    assert!(matches!(early, Err(CallError::Refused(Refused::FeatureLevel { want: 2, have: 1 }))), "{early:?}");
+    member.cluster().set_feature_level(v1::SetFeatureLevelRequest { level: 2 }).await.unwrap();
+    node.command(given_up, None).await.unwrap();
+    let refused = member.placement().place(place("a", 1)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    let shown = member.fleet().get_host(v1::GetHostRequest { name: "host-0".to_owned() }).await.unwrap().into_inner();
+    assert!(shown.host.unwrap().unreachable);
+    agent.tell(Message::Heartbeat(v1::Heartbeat {})).await.unwrap();
+    member.placement().place(place("b", 1)).await.unwrap();
 }
 
 /// Grants and ends come thick while an agent registers again and again.

@@ -101,6 +101,24 @@ async fn a_host_that_is_cordoned_or_drained_keeps_what_it_has_and_gets_nothing_n
 }
 
 #[tokio::test]
+async fn what_needs_a_feature_level_is_refused_below_it_and_nothing_is_proposed() {
+    let member = Member::start().await;
+    let _agents = member.hosts(2).await;
+    let spread = |id: &str| {
+        let constraints = Some(v1::Constraints { max_per_host: 1, ..v1::Constraints::default() });
+        v1::PlaceRequest { constraints, ..place(id, 3) }
+    };
+    let before = member.consensus.state().read().rev();
+    let refused = member.placement().place(spread("a")).await.unwrap_err();
+    assert!(refused.message().contains("feature level 2"), "{refused:?}");
+    assert_eq!(member.consensus.state().read().rev(), before);
+    member.cluster().set_feature_level(v1::SetFeatureLevelRequest { level: 2 }).await.unwrap();
+    let placed = placed(&member, spread("a")).await;
+    assert_eq!((placed.reservations.len(), placed.missing), (2, 1));
+    assert_eq!(placed.rejections[0].constraint, "max_per_host");
+}
+
+#[tokio::test]
 async fn a_volume_that_a_machine_uses_is_not_deleted() {
     let member = Member::start().await;
     let _agents = member.hosts(2).await;
