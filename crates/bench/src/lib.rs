@@ -2,6 +2,7 @@
 //!
 //! - `demo`: three server processes, a fleet in the shape of a public GPU cluster, a burst, a killed leader, an audit
 //! - `packing`: GPUs given out when a fleet is full, by policy, on public traces
+//! - `layers`: what layer knowledge is worth, against the policies everyone knows
 //! - `throughput`: the rate of acknowledged placements, over streams or one call each
 //!
 //! Shared:
@@ -22,6 +23,7 @@ pub mod cluster;
 pub mod connect;
 pub mod demo;
 pub mod fleet;
+pub mod layers;
 pub mod packing;
 pub mod proc;
 pub mod pull;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use gantry_bench::{demo, packing, throughput};
+use gantry_bench::{demo, layers, packing, throughput};
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
@@ -21,6 +21,8 @@ enum Command {
     Demo(demo::Args),
     /// GPUs given out when a fleet is full, by policy, on a public trace.
     Packing(packing::Args),
+    /// Mean start and bytes fetched when machines are placed by image layers, beside five known policies.
+    Layers(layers::Args),
     /// Placements a second of three server processes under full load, audited.
     Throughput(throughput::Args),
 }
@@ -40,7 +42,7 @@ fn start(command: Command) -> Result<()> {
     // The load shares the machine with the servers: one thread for it. The demo's agents are many and idle.
     let runtime = match command {
         Command::Demo(_) => runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build(),
-        Command::Packing(_) | Command::Throughput(_) => runtime::Builder::new_current_thread().enable_all().build(),
+        _ => runtime::Builder::new_current_thread().enable_all().build(),
     };
     runtime.context("cannot start the runtime")?.block_on(async {
         // Whatever ends first drops the other: servers that were started are ended with the work.
@@ -55,6 +57,7 @@ async fn work(command: Command) -> Result<()> {
     match command {
         Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Packing(args) => packing::run(args).await,
+        Command::Layers(args) => layers::run(args).await,
         Command::Throughput(args) => Box::pin(throughput::run(args)).await,
     }
 }
