@@ -40,8 +40,9 @@ pub struct Outcome {
 pub fn run(policy: Policy, scenario: &Scenario, workload: &Workload, mut fleet: Fleet, seed: u64) -> Outcome {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut departures = BinaryHeap::<Reverse<(u64, HostNo)>>::new();
-    let mut gantry = Gantry::new(scenario);
+    let mut gantry = Gantry::new(scenario, fleet.hosts());
     let (mut outcome, mut seen, mut plan, mut started) = (Outcome::default(), Vec::new(), Vec::new(), 0);
+    let mut moves = &workload.moves[..];
     let uncounted = workload.lives_us.len() / 5;
     for arrival in &workload.arrivals {
         while let Some(&Reverse((at_us, host))) =
@@ -52,6 +53,12 @@ pub fn run(policy: Policy, scenario: &Scenario, workload: &Workload, mut fleet: 
             fleet.depart(host as usize);
         }
         fleet.now_us = arrival.at_us;
+        if policy == Policy::Gantry {
+            let due = moves.iter().take_while(|moved| moved.at_us <= arrival.at_us).count();
+            let (now, later) = moves.split_at(due);
+            now.iter().for_each(|moved| gantry.moved(&fleet, moved.app, moved.image));
+            moves = later;
+        }
         let image = &scenario.images[arrival.image as usize];
         if policy == Policy::Gantry {
             gantry.plan(&fleet, arrival.app, arrival.image, arrival.machines, &mut plan);
@@ -68,6 +75,9 @@ pub fn run(policy: Policy, scenario: &Scenario, workload: &Workload, mut fleet: 
                 continue;
             };
             let placed = fleet.place(host as usize, image);
+            if policy == Policy::Gantry && placed.fetched_bytes > 0 {
+                gantry.changed(&fleet, host);
+            }
             departures.push(Reverse((arrival.at_us + placed.wait_us + life_us, host)));
             if started > uncounted {
                 outcome.waits_us.push(placed.wait_us);
