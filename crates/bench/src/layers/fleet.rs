@@ -118,10 +118,15 @@ impl Fleet {
 
     /// Takes a slot, orders what is missing, and makes room for it.
     pub fn place(&mut self, at: usize, image: &Image) -> Placed {
+        assert!(self.hosts[at].free > 0, "a policy chose a host without a free slot");
+        self.hosts[at].free -= 1;
+        self.fetch(at, image)
+    }
+
+    /// Uses the image without a machine: orders what is missing, and makes room for it.
+    pub fn fetch(&mut self, at: usize, image: &Image) -> Placed {
         let all = self.hosts.len();
         let host = &mut self.hosts[at];
-        assert!(host.free > 0, "a policy chose a host without a free slot");
-        host.free -= 1;
         let mut placed = Placed::default();
         let mut ready_us = self.now_us;
         for &layer in &image.layers {

@@ -30,7 +30,7 @@ use super::{
 mod demand;
 mod warmth;
 
-use self::warmth::Warmth;
+use self::warmth::{App, Warmth};
 
 /// Part of a slot's worth to others that taking it costs, in percent. Less than all: slots come free again.
 const SLOT_PERCENT: i64 = 15;
@@ -38,6 +38,8 @@ const SLOT_PERCENT: i64 = 15;
 const COPY_PERCENT: i64 = 10;
 /// A copy is worth something until the app has warm slots for so many requests.
 const REQUESTS_AHEAD: i64 = 4;
+/// What a fetch ahead of need costs, in waits of one machine for the same bytes: links and caches have better to do.
+const AHEAD_PRICE: i64 = 2;
 /// Apps whose worths are brought up to date with each request: the others may be a few requests old.
 const REFRESHED: usize = 32;
 
@@ -54,8 +56,10 @@ pub struct Gantry<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Candidate {
     free: i64,
-    /// Of each machine.
-    each: i64,
+    /// Until the image's last layer is there.
+    wait: i64,
+    /// Taken from others by each machine.
+    slot: i64,
     /// Of the first machine.
     open: i64,
     /// Saved by each slot that the app lacks elsewhere.
@@ -67,7 +71,8 @@ struct Candidate {
 impl Candidate {
     /// `lacking` are the warm slots that the app has too few after this request.
     fn cost(&self, lacking: i64) -> i64 {
-        if self.cold { self.each + self.open - self.copy * (self.free - 1).min(lacking.max(0)) } else { self.each }
+        let each = self.wait + self.slot;
+        if self.cold { each + self.open - self.copy * (self.free - 1).min(lacking.max(0)) } else { each }
     }
 }
 
@@ -112,6 +117,31 @@ impl<'a> Gantry<'a> {
         }
     }
 
+    /// Hosts that should fetch an app's new image before a machine needs it: those whose free slots save more wait,
+    /// by the chance that the app asks for them, than the fetch costs. Not a part of the placement policy.
+    pub fn ahead(&mut self, fleet: &Fleet, app: u32, image: ImageNo, plan: &mut Vec<HostNo>) {
+        plan.clear();
+        let app = app as usize;
+        self.weigh(fleet, app, &self.scenario.images[image as usize]);
+        let App { demand, chance_milli, .. } = self.warmth.apps[app];
+        let warm: i64 = self.hosts.iter().filter(|host| !host.cold).map(|host| host.free).sum();
+        let mut lacking = i64::from(demand.burst) - warm;
+        while lacking > 0 {
+            let cold = self.hosts.iter().enumerate().filter(|(_, host)| host.cold && host.free > 0);
+            let gains = cold.map(|(at, host)| {
+                let fetch = (self.seen[at].missing_bytes / fleet.link_mb_per_s) as i64;
+                let slots = host.free.min(lacking);
+                let saved = chance_milli as i64 * fetch / 1_000 * slots - host.slot * slots;
+                (saved - host.open - AHEAD_PRICE * fetch, host.mixed, at)
+            });
+            let Some((_, _, best)) = gains.max().filter(|&(gain, _, _)| gain > 0) else { return };
+            let host = &mut self.hosts[best];
+            host.cold = false;
+            lacking -= host.free;
+            plan.push(best as HostNo);
+        }
+    }
+
     fn weigh(&mut self, fleet: &Fleet, app: usize, image: &Image) {
         fleet.look(image, &mut self.seen);
         let us = |bytes: u64| (bytes / fleet.link_mb_per_s) as i64;
@@ -121,8 +151,8 @@ impl<'a> Gantry<'a> {
             let free = i64::from(fleet.free(at));
             let mut host = Candidate { free, cold: seen.missing_bytes > 0, mixed: mixed(at), ..Candidate::default() };
             if free > 0 {
-                let wait = (seen.ready_us - fleet.now_us) as i64;
-                host.each = wait + us(self.warmth.to_others(at, app)) * SLOT_PERCENT / 100;
+                host.wait = (seen.ready_us - fleet.now_us) as i64;
+                host.slot = us(self.warmth.to_others(at, app)) * SLOT_PERCENT / 100;
             }
             if free > 0 && host.cold {
                 host.open = us(lost_bytes(&self.warmth, fleet, at, image, seen.missing_bytes));

@@ -65,7 +65,7 @@ fn chart(results: &Results, value: impl Fn(&Figures) -> f64, shown: impl Fn(f64)
     let mut out = svg_open(WIDTH, height, "chart", "One bar for each policy");
     for (n, (name, figures)) in results.policies.iter().enumerate() {
         let (top, value) = (n as f64 * ROW + 6.0, value(figures));
-        let class = if *name == "gantry" { "aware" } else { "blind" };
+        let class = if name.starts_with("gantry") { "aware" } else { "blind" };
         let (label, text) = (escape(name), escape(&shown(value)));
         let (middle, wide) = (px(top + 14.0), (value * scale).max(1.0));
         put(
@@ -95,7 +95,7 @@ fn chart(results: &Results, value: impl Fn(&Figures) -> f64, shown: impl Fn(f64)
 fn figures(results: &Results) -> String {
     let most = results.policies.iter().map(|(_, figures)| figures.mean_start_ms).fold(1e-9, f64::max);
     let row = |(name, figures): &(&str, Figures)| {
-        let class = if *name == "gantry" { "aware" } else { "blind" };
+        let class = if name.starts_with("gantry") { "aware" } else { "blind" };
         let number = |text: String| Cell::Number(text);
         let mean = Cell::Bar(ms(figures.mean_start_ms), figures.mean_start_ms / most, class);
         let cells = vec![
