@@ -44,8 +44,6 @@ pub struct Fleet {
     pub layer_bytes: Vec<u64>,
     hosts: Vec<Host>,
     cells: Vec<Cell>,
-    /// Hosts that have the layer, also if it is on its way.
-    copies: Vec<u32>,
 }
 
 /// What one placement did.
@@ -58,9 +56,8 @@ pub struct Placed {
 impl Fleet {
     pub fn new(hosts: usize, slots: u32, cache_bytes: u64, link_mb_per_s: u64, layer_bytes: Vec<u64>) -> Self {
         let cells = vec![Cell::default(); hosts * layer_bytes.len()];
-        let copies = vec![0; layer_bytes.len()];
         let hosts = vec![Host { free: slots, ..Host::default() }; hosts];
-        Self { now_us: 0, slots, cache_bytes, link_mb_per_s, layer_bytes, hosts, cells, copies }
+        Self { now_us: 0, slots, cache_bytes, link_mb_per_s, layer_bytes, hosts, cells }
     }
 
     pub fn hosts(&self) -> usize {
@@ -71,16 +68,8 @@ impl Fleet {
         self.hosts[host].free
     }
 
-    pub fn copies(&self, layer: LayerNo) -> u32 {
-        self.copies[layer as usize]
-    }
-
     pub fn has(&self, host: usize, layer: LayerNo) -> bool {
         self.cells[layer as usize * self.hosts.len() + host].used != 0
-    }
-
-    pub fn link_free_us(&self, host: usize) -> u64 {
-        self.hosts[host].link_free_us.max(self.now_us)
     }
 
     pub fn room_bytes(&self, host: usize) -> u64 {
@@ -136,7 +125,6 @@ impl Fleet {
                 placed.fetched_bytes += bytes;
                 host.cached_bytes += bytes;
                 host.layers += 1;
-                self.copies[layer as usize] += 1;
                 // Whole images are summed before they are divided, so that a look and a placement agree.
                 cell.arrives_us = host.link_free_us.max(self.now_us) + placed.fetched_bytes / self.link_mb_per_s;
             }
@@ -165,7 +153,6 @@ impl Fleet {
                 cell.used = 0;
                 host.cached_bytes -= self.layer_bytes[layer as usize];
                 host.layers -= 1;
-                self.copies[layer as usize] -= 1;
             }
         }
         // Void entries are dropped once they are most of the order, which costs nothing on average.

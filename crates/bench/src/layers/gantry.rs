@@ -6,9 +6,10 @@
 //! ```text
 //! cost(h) = wait(h)                                     until the image's last layer is there, behind the pulls of the host
 //!         + 15 % of slot(h)                             what one slot of h saves other apps' next requests (`warmth`)
-//!         + lost(h) - 10 % of copy(h)                   only where h fetches something and is not yet used by this request
+//!         + lost(h) + 1 % of fetch(h) - 10 % of copy(h) only where h fetches something and is not yet used by this request
 //! slot(h) = sum over apps a: chance(a) * (spare(a) - missing(a, h)) / link
 //! lost(h) = sum over the layers that leave h for this image, over apps a that have them: chance(a) * saved bytes / link
+//! fetch(h) = missing(own, h) / link
 //! copy(h) = chance(own) * missing(own, h) / link * slots of h that the app's next four requests lack elsewhere
 //! ```
 //!
@@ -34,6 +35,8 @@ use self::warmth::{App, Warmth};
 
 /// Part of a slot's worth to others that taking it costs, in percent. Less than all: slots come free again.
 const SLOT_PERCENT: i64 = 15;
+/// Part of a fetch's time that it costs besides the wait, in percent: of two hosts that are as good, the one with more.
+const FETCH_PERCENT: i64 = 1;
 /// Part of a new copy's worth that counts: before it is used, the tag may move again or the slots be taken.
 const COPY_PERCENT: i64 = 10;
 /// A copy is worth something until the app has warm slots for so many requests.
@@ -155,7 +158,8 @@ impl<'a> Gantry<'a> {
                 host.slot = us(self.warmth.to_others(at, app)) * SLOT_PERCENT / 100;
             }
             if free > 0 && host.cold {
-                host.open = us(lost_bytes(&self.warmth, fleet, at, image, seen.missing_bytes));
+                let lost = us(lost_bytes(&self.warmth, fleet, at, image, seen.missing_bytes));
+                host.open = lost + us(seen.missing_bytes) * FETCH_PERCENT / 100;
                 host.copy = us(chance_milli * seen.missing_bytes / 1_000) * COPY_PERCENT / 100;
             }
             self.hosts.push(host);

@@ -52,7 +52,7 @@ fn the_layer_used_longest_ago_leaves_first() {
     fleet.place(0, &image(&[3]));
     assert_eq!(fleet.oldest(0).collect::<Vec<_>>(), [0, 3], "20 and 30 MB leave for 40");
     assert_eq!(fleet.room_bytes(0), 10 * MB);
-    assert_eq!([0, 1, 2, 3].map(|layer| fleet.copies(layer)), [1, 0, 0, 1]);
+    assert_eq!([0, 1, 2, 3].map(|layer| fleet.has(0, layer)), [true, false, false, true]);
 }
 
 #[test]
