@@ -71,6 +71,13 @@ pub fn uniform(count: usize) -> Result<Vec<Host>> {
     (0..count).map(|at| host(at, format!("host-{at:05}"), ["G2", "8", "96000", "393216"])).collect()
 }
 
+/// So many hosts of the built-in fleet's kinds, in about its proportions.
+pub fn of_size(count: usize) -> Result<Vec<Host>> {
+    let models = built_in()?;
+    let of = |at: usize| if count < models.len() { at * models.len() / count } else { at % models.len() };
+    Ok((0..count).map(|at| Host { name: format!("host-{at:06}"), ..models[of(at)].clone() }).collect())
+}
+
 fn host(at: usize, name: String, [model, gpus, cpu, memory]: [&str; 4]) -> Result<Host> {
     let gpus = u32::try_from(number(gpus, "gpu")?).unwrap_or(u32::MAX);
     ensure!(gpus as usize <= limits::DEVICES_PER_HOST, "gpu is {gpus}: at most {}", limits::DEVICES_PER_HOST);

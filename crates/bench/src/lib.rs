@@ -3,6 +3,7 @@
 //! - `demo`: three server processes, a fleet in the shape of a public GPU cluster, a burst, a killed leader, an audit
 //! - `packing`: GPUs given out when a fleet is full, by policy, on public traces
 //! - `layers`: what layer knowledge is worth, against the policies everyone knows
+//! - `decision`: how long the planner takes, in process
 //! - `throughput`: the rate of acknowledged placements, over streams or one call each
 //!
 //! Shared:
@@ -12,7 +13,8 @@
 //! - `cache`, `pull`: a host's image cache and the model of its pulls
 //! - `report`: HTML and SVG
 //!
-//! Must not be in here: anything of the servers but their API. They are measured as processes; the pure planner is a library.
+//! Must not be in here: anything of the servers but their API. They are measured as processes; only the pure crates are
+//! measured as code.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -21,6 +23,7 @@ pub mod cache;
 pub mod catalogue;
 pub mod cluster;
 pub mod connect;
+pub mod decision;
 pub mod demo;
 pub mod fleet;
 pub mod layers;

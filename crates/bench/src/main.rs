@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use gantry_bench::{demo, layers, packing, throughput};
+use gantry_bench::{decision, demo, layers, packing, throughput};
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
@@ -25,6 +25,8 @@ enum Command {
     Layers(layers::Args),
     /// Placements a second of three server processes under full load, audited.
     Throughput(throughput::Args),
+    /// Microseconds for a decision of the planner, on one thread and without servers.
+    Decision(decision::Args),
 }
 
 fn main() -> ExitCode {
@@ -40,7 +42,8 @@ fn main() -> ExitCode {
 
 fn start(command: Command) -> Result<()> {
     // The load shares the machine with the servers: one thread for it. The demo's agents are many and idle.
-    let runtime = match command {
+    let runtime = match &command {
+        Command::Decision(args) => return decision::run(args),
         Command::Demo(_) => runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build(),
         _ => runtime::Builder::new_current_thread().enable_all().build(),
     };
@@ -59,6 +62,7 @@ async fn work(command: Command) -> Result<()> {
         Command::Packing(args) => packing::run(args).await,
         Command::Layers(args) => layers::run(args).await,
         Command::Throughput(args) => Box::pin(throughput::run(args)).await,
+        Command::Decision(args) => decision::run(&args),
     }
 }
 

@@ -8,6 +8,7 @@ use std::fmt::Write;
 pub mod axis;
 pub mod bars;
 pub mod cdf;
+pub mod decision_page;
 pub mod demo_page;
 pub mod fleet_map;
 pub mod packing_page;

@@ -24,7 +24,8 @@ static ALLOWED: &[(&str, &[&str])] = &[
     ("gantry-client", &["gantry-types", "gantry-proto"]),
     // Its black-box tests start clusters and audit them with the bench.
     ("gantry-cli", &["gantry-types", "gantry-proto", "gantry-client", "gantry-server", "gantry-bench"]),
-    ("gantry-bench", &["gantry-types", "gantry-placement", "gantry-proto", "gantry-client"]),
+    // It measures the planner and the layer index in its own process.
+    ("gantry-bench", &["gantry-types", "gantry-fleet", "gantry-placement", "gantry-proto", "gantry-client"]),
     ("xtask", &[]),
 ];
 
