@@ -85,7 +85,7 @@ fn request(kind: usize, app: &App, rng: &mut Rng) -> PlaceRequest {
         shape: Shape {
             cpu_milli: cpu * each - own,
             memory_bytes: gib * GIB * each,
-            gpu: (count > 0).then_some(GpuShape { kinds, count, milli }),
+            gpu: (count > 0).then_some(GpuShape { kinds, count, milli, ..GpuShape::default() }),
             ..Shape::default()
         },
         constraints: Constraints { regions: owned(REGIONS[rng.usize(..REGIONS.len())]), ..Constraints::default() },

@@ -80,7 +80,7 @@ fn stream(world: &mut World, kinds: &[PlaceRequest], decisions: usize, images: &
 fn bursts(world: &mut World, kinds: &[PlaceRequest]) -> Result<(f64, (usize, usize))> {
     let mut times = Vec::new();
     let mut spread = (0, 0);
-    let small = GpuShape { kinds: Vec::new(), count: 1, milli: 100 };
+    let small = GpuShape { count: 1, milli: 100, ..GpuShape::default() };
     for n in 0..REPEATS {
         let request = PlaceRequest {
             app: format!("burst-{n}"),
@@ -106,7 +106,12 @@ fn refusals(world: &mut World) -> Result<f64> {
     let mut times = Vec::new();
     for n in 0..3 * REPEATS {
         let gpu = |kinds: &[&str], count| {
-            Some(GpuShape { kinds: kinds.iter().map(|&kind| kind.to_owned()).collect(), count, milli: 1_000 })
+            Some(GpuShape {
+                kinds: kinds.iter().map(|&kind| kind.to_owned()).collect(),
+                count,
+                milli: 1_000,
+                ..GpuShape::default()
+            })
         };
         let regions = if n % 2 == 0 { Vec::new() } else { vec!["iad".to_owned()] };
         let (cpu_milli, gpu) = match n % 3 {

@@ -153,8 +153,8 @@ pub fn growth(scales: &[Measured]) -> String {
             ),
         );
     }
-    let curves: [(&str, &str, fn(&Mix) -> f64); 2] =
-        [("p99", "blind", |mix| mix.us(99.0)), ("mean", "aware", Mix::mean_us)];
+    type Curve = (&'static str, &'static str, fn(&Mix) -> f64);
+    let curves: [Curve; 2] = [("p99", "blind", |mix| mix.us(99.0)), ("mean", "aware", Mix::mean_us)];
     for (name, class, cost) in curves {
         let points: Vec<(f64, f64)> =
             scales.iter().map(|at| (x.at(at.hosts as f64), y.at(cost(at.hardest())))).collect();
