@@ -118,7 +118,8 @@ mod tests {
         let trace = trace();
         for policy in POLICIES {
             let run = run(&trace, policy, 42);
-            assert!((run.allocated[40] - 40.0).abs() < 3.0, "{}: {:?}", policy.name, run.allocated[40]);
+            // One pod of eight GPUs is 11 % of this fleet, so many a percent has the value of an earlier one.
+            assert!((28.0..42.0).contains(&run.allocated[40]), "{}: {}", policy.name, run.allocated[40]);
             assert!(
                 run.allocated[130] > 75.0 && run.allocated[130] <= 100.0,
                 "{}: {}",
