@@ -8,7 +8,7 @@
 //! - **Taken from the scarce**: what a placement takes from a demand that could have run on this host counts the more, the
 //!   smaller the part of the fleet's free GPU is that this demand can use. With `d` a demand's part of all GPU asked for,
 //!   `a` the GPU that it can still get anywhere and `f` all free GPU, one thousandth taken from it costs `d * (f / a)^2`
-//!   divided by [`SCARCITY_DIVISOR`]. So GPUs of a rare kind, and hosts that are still whole, are kept for those who need
+//!   divided by `SCARCITY_DIVISOR`. So GPUs of a rare kind, and hosts that are still whole, are kept for those who need
 //!   them, and only as long as there are few of them.
 //!
 //! Machines without GPU count among what comes only as far as they compete for CPU that GPUs need; where there is enough of
