@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gantry_consensus::{Applied, Config, Consensus, Member, ProposeError, Role, SnapshotRules, StartError};
+use gantry_consensus::{Applied, Config, Consensus, Member, OpenError, ProposeError, Role, SnapshotRules, StartError};
 use gantry_machine::{Command, ENTRY_VERSION, Entry, RegisterHost};
 use gantry_types::HostSpec;
 use tempfile::TempDir;
@@ -96,13 +96,15 @@ async fn bind(addr: &str) -> TcpListener {
     }
 }
 
-/// The tasks of a node that was stopped in this process may hold its directory for a moment longer.
+/// The tasks of a node that was stopped in this process may hold its directory for a moment longer. RocksDB sorts its own
+/// log files before it asks for the lock, so the two may also get into each other's way there.
 async fn open(config: &Config) -> Consensus {
     let start = Instant::now();
     loop {
         match Consensus::start(config.clone()).await {
             Ok(consensus) => return consensus,
-            Err(StartError::Open(gantry_consensus::OpenError::Locked { .. })) if start.elapsed() < PATIENCE => {}
+            Err(StartError::Open(OpenError::Locked { .. } | OpenError::Unusable { .. }))
+                if start.elapsed() < PATIENCE => {}
             Err(error) => panic!("{error}"),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
