@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gantry_types::{HostId, LayerId, WHOLE_GPU_MILLI};
+use gantry_types::{HostId, HostSpec, LayerId, WHOLE_GPU_MILLI};
 
 use crate::{Fleet, Host, Usage, host::device_position, image::distinct_layers};
 
@@ -158,7 +158,9 @@ fn layer_index_agrees(fleet: &Fleet) -> Result<(), String> {
     }
     for id in fleet.layers.ids() {
         let on = hosts.get(&id).map_or(&[][..], Vec::as_slice);
-        ensure(fleet.layers.hosts(id) == on, || format!("layer {id} is on {on:?}, listed {:?}", fleet.hosts_with(id)))?;
+        ensure(fleet.layers.hosts(id).iter().eq(on.iter().copied()), || {
+            format!("layer {id} is on {on:?}, listed {:?}", fleet.hosts_with(id))
+        })?;
         let listed = images.get(&id).copied().unwrap_or_default();
         ensure(fleet.layers.images_of(id) == listed, || format!("layer {id} is in {listed} images"))?;
         ensure(listed > 0 || !on.is_empty(), || format!("layer {id} is kept for nobody"))?;
@@ -247,6 +249,8 @@ fn hosts_are_there_or_removed(fleet: &Fleet) -> Result<(), String> {
 fn overrides_count(fleet: &Fleet) -> Result<(), String> {
     fleet.hosts.iter().try_for_each(|host| {
         let expected = host.overrides().applied_to(&host.declared);
+        let offer = HostSpec { name: String::new(), ..expected.clone() };
+        ensure(*host.offer == offer, || format!("host {} offers {:?}, not {offer:?}", host.name, host.offer))?;
         ensure(*host.spec == expected, || format!("host {} has {:?}, not {expected:?}", host.name, host.spec))
     })
 }

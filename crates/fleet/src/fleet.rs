@@ -10,8 +10,8 @@ use gantry_types::{HostId, Refused, Reservation, ReservationId, Rev, Stamp, Volu
 
 use crate::{
     Bounds, Change, Event, EventKind, Host, HostRow, ImageEntry, Journal, Touched, host_table::HostTable,
-    image_use::ImagesInUse, layers::LayerTable, lookup::Lookup, names::Names, request_memory::RequestMemory,
-    zones::Zones,
+    image_use::ImagesInUse, layers::LayerTable, lookup::Lookup, names::Names, offers::Offers,
+    request_memory::RequestMemory, zones::Zones,
 };
 
 /// The newest behaviour this code knows. A command that needs more than the replicated level is refused.
@@ -38,6 +38,7 @@ pub struct Fleet {
     pub(crate) groups: Names,
     pub(crate) zones: Zones,
     pub(crate) image_use: ImagesInUse,
+    pub(crate) offers: Offers,
     pub(crate) changes: Vec<Change>,
     pub(crate) events: Vec<Event>,
     pub(crate) journal: Journal,

@@ -36,6 +36,8 @@ pub struct Host {
     pub id: HostId,
     /// What counts: the declaration with the operator's overrides.
     pub spec: Arc<HostSpec>,
+    /// As `spec` without the name: one value for all hosts that offer the same. What looks at many hosts reads this.
+    pub offer: Arc<HostSpec>,
     /// What the agent registered; the same value as `spec` while nothing is overridden.
     pub(crate) declared: Arc<HostSpec>,
     pub(crate) overrides: Option<Box<HostOverrides>>,
@@ -149,6 +151,7 @@ impl Host {
             id,
             name: Arc::from(spec.name.as_str()),
             usage: Usage::empty(spec.devices.len()),
+            offer: Arc::clone(&spec),
             spec,
             declared,
             overrides,

@@ -1,14 +1,14 @@
 //! The layer index, both ways: which layers lie on a host, and on which hosts a layer lies.
 //!
-//! Layers are numbered, so that an edge costs eight bytes a direction. A number is given back when no host and no
-//! image names the layer any more; the smallest free number is given out first, so that replicas that were restored
-//! and replicas that were not agree.
+//! Layers are numbered, so that an edge costs eight bytes at the host and at most four at the layer. A number is given
+//! back when no host and no image names the layer any more; the smallest free number is given out first, so that
+//! replicas that were restored and replicas that were not agree.
 
 use std::collections::BTreeSet;
 
 use gantry_types::{Digest, HostId, LayerId, LayerState, Refused, limits};
 
-use crate::{Change, Fleet, Host, LayerRow, Touched, bounds::room, lookup::Lookup};
+use crate::{Change, Fleet, Host, HostSet, LayerRow, Touched, bounds::room, lookup::Lookup};
 
 /// A layer on a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +36,7 @@ struct LayerEntry {
     size_bytes: u64,
     /// Images whose manifest lists it, each counted once.
     images: u32,
-    /// Sorted.
-    hosts: Vec<HostId>,
+    hosts: HostSet,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -72,7 +71,7 @@ impl LayerTable {
         self.entry(layer).digest
     }
 
-    pub(crate) fn hosts(&self, layer: LayerId) -> &[HostId] {
+    pub(crate) fn hosts(&self, layer: LayerId) -> &HostSet {
         &self.entry(layer).hosts
     }
 
@@ -103,7 +102,7 @@ impl LayerTable {
             self.entries.push(None);
         }
         self.free.remove(&layer);
-        self.entries[at] = Some(LayerEntry { digest, size_bytes, images: 0, hosts: Vec::new() });
+        self.entries[at] = Some(LayerEntry { digest, size_bytes, images: 0, hosts: HostSet::default() });
         self.by_digest.insert(digest, layer);
     }
 
@@ -140,17 +139,11 @@ impl LayerTable {
     }
 
     fn link(&mut self, layer: LayerId, host: HostId) {
-        let hosts = &mut self.entry_mut(layer).hosts;
-        if let Err(at) = hosts.binary_search(&host) {
-            hosts.insert(at, host);
-        }
+        self.entry_mut(layer).hosts.insert(host);
     }
 
     fn unlink(&mut self, layer: LayerId, host: HostId, changes: &mut Vec<Change>) {
-        let hosts = &mut self.entry_mut(layer).hosts;
-        if let Ok(at) = hosts.binary_search(&host) {
-            hosts.remove(at);
-        }
+        self.entry_mut(layer).hosts.remove(host);
         self.drop_if_unused(layer, changes);
     }
 
@@ -167,14 +160,18 @@ impl Fleet {
         }
         self.room_for_layers(report.present.iter().map(|(digest, ..)| digest))?;
         // New layers are linked before old ones are dropped, so that a layer in both never loses its number.
-        let before = if report.full { std::mem::take(&mut self.host_mut(host).layers) } else { Vec::new() };
+        let before = if report.full { self.take_layers(host) } else { Vec::new() };
         for &(digest, size_bytes, state) in &report.present {
             let layer = self.layers.intern(digest, size_bytes, &mut self.changes);
             self.layers.link(layer, host);
-            let layers = &mut self.host_mut(host).layers;
-            match layers.binary_search_by_key(&layer, |held| held.layer) {
-                Ok(at) => layers[at].state = state,
-                Err(at) => layers.insert(at, HeldLayer { layer, state }),
+            let bytes = self.layers.size_bytes(layer);
+            let row = self.host_mut(host);
+            match row.layers.binary_search_by_key(&layer, |held| held.layer) {
+                Ok(at) => row.layers[at].state = state,
+                Err(at) => {
+                    row.layers.insert(at, HeldLayer { layer, state });
+                    row.layer_bytes += bytes;
+                }
             }
         }
         for held in before {
@@ -185,8 +182,6 @@ impl Fleet {
         for digest in &report.gone {
             self.forget_layer(host, digest);
         }
-        let bytes = self.host_ref(host).layers.iter().map(|held| self.layers.size_bytes(held.layer)).sum();
-        self.host_mut(host).layer_bytes = bytes;
         self.changes.push(Change::Layers(host));
         self.journal.push(Touched { host, layers: true });
         Ok(())
@@ -217,19 +212,27 @@ impl Fleet {
 
     fn forget_layer(&mut self, host: HostId, digest: &Digest) {
         let Some(layer) = self.layers.find(digest) else { return };
-        let layers = &mut self.host_mut(host).layers;
-        if let Ok(at) = layers.binary_search_by_key(&layer, |held| held.layer) {
-            layers.remove(at);
+        let bytes = self.layers.size_bytes(layer);
+        let row = self.host_mut(host);
+        if let Ok(at) = row.layers.binary_search_by_key(&layer, |held| held.layer) {
+            row.layers.remove(at);
+            row.layer_bytes -= bytes;
             self.layers.unlink(layer, host, &mut self.changes);
         }
     }
 
     pub(crate) fn forget_all_layers(&mut self, host: HostId) {
-        for held in std::mem::take(&mut self.host_mut(host).layers) {
+        for held in self.take_layers(host) {
             self.layers.unlink(held.layer, host, &mut self.changes);
         }
-        self.host_mut(host).layer_bytes = 0;
         self.changes.push(Change::Layers(host));
+    }
+
+    /// What a host had; the index still says so.
+    fn take_layers(&mut self, host: HostId) -> Vec<HeldLayer> {
+        let row = self.host_mut(host);
+        row.layer_bytes = 0;
+        std::mem::take(&mut row.layers)
     }
 
     pub(crate) fn load_layers(&mut self, host: HostId, held: Vec<HeldLayer>) {
@@ -243,8 +246,8 @@ impl Fleet {
         row.layer_bytes = bytes;
     }
 
-    /// Hosts on which a layer lies, in any state, sorted.
-    pub fn hosts_with(&self, layer: LayerId) -> &[HostId] {
+    /// Hosts on which a layer lies, in any state.
+    pub fn hosts_with(&self, layer: LayerId) -> &HostSet {
         self.layers.hosts(layer)
     }
 

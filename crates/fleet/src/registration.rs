@@ -26,6 +26,7 @@ impl Fleet {
         self.meta.next_host += 1;
         let mut host = Host::new(id, declared, HostOverrides::default());
         host.zone = self.zones.join(&host.spec, id);
+        host.offer = self.offers.shared(&host.spec, self.hosts.len());
         let name = Arc::clone(&host.name);
         self.host_by_name.insert(Arc::clone(&name), id);
         self.hosts.insert(host);
@@ -57,7 +58,9 @@ impl Fleet {
         let host = self.host_mut(id);
         host.redeclare(declared, overrides);
         host.usage = usage;
-        let name = Arc::clone(&host.name);
+        let (name, spec) = (Arc::clone(&host.name), Arc::clone(&host.spec));
+        let offer = self.offers.shared(&spec, self.hosts.len());
+        self.host_mut(id).offer = offer;
         self.change_zone(id);
         self.changes.push(Change::Host(id));
         self.room_changed(id);

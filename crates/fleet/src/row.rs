@@ -195,6 +195,7 @@ impl Fleet {
         host.scheduling = scheduling;
         host.unreachable = row.unreachable;
         host.zone = self.zones.join(&host.spec, id);
+        host.offer = self.offers.shared(&host.spec, self.hosts.len());
         self.host_by_name.insert(Arc::clone(&host.name), id);
         self.hosts.insert(host);
         Ok(())

@@ -72,7 +72,7 @@ pub(crate) fn most_linked(gpu: &GpuShape, room: &Room<'_>) -> u32 {
 
 /// Devices that a share fits on, with what they have free.
 pub(crate) fn fitting<'a>(gpu: &'a GpuShape, room: &'a Room<'_>) -> impl Iterator<Item = (u32, &'a Device)> {
-    let devices = room.host.spec.devices.iter().enumerate();
+    let devices = room.host.offer.devices.iter().enumerate();
     devices
         .map(|(position, device)| (room.usage.free_device_milli(position), device))
         .filter(|(free_milli, device)| *free_milli >= gpu.milli && gpu.accepts(device))

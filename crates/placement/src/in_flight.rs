@@ -151,7 +151,7 @@ impl InFlight {
         };
         let mut usage = host.usage().clone();
         usage.add_pools(&pending.usage);
-        usage.add_shares(&pending.devices, &host.spec);
+        usage.add_shares(&pending.devices, &host.offer);
         let app_machines = applied + of(&pending.apps, app);
         look(&Room { fleet, host, usage: &usage, app_machines, in_flight: Some(self) })
     }

@@ -121,7 +121,7 @@ impl Ranking {
         if let Some(image) = ask.image {
             // Walks the layers' hosts instead of the hosts' layers: only hosts that have something are visited.
             for layer in image.layers.iter() {
-                for &host in fleet.hosts_with(layer.layer) {
+                for host in fleet.hosts_with(layer.layer).iter() {
                     self.cells[host as usize].present_bytes += layer.size_bytes;
                 }
             }

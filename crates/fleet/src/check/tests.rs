@@ -64,6 +64,7 @@ fn each_invariant_notices_what_it_is_for() {
             let overrides = HostOverrides { cpu_overcommit_percent: Some(300), ..HostOverrides::default() };
             fleet.host_mut(2).overrides = Some(Box::new(overrides));
         }),
+        ("what counts of a host", |fleet| fleet.host_mut(2).offer = Arc::new(HostSpec::default())),
         ("an image's layers", |fleet| {
             let entry = fleet.images.get_mut("image").unwrap();
             Arc::get_mut(&mut entry.layers).unwrap()[0].size_bytes = 11;

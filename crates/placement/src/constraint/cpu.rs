@@ -9,7 +9,7 @@ pub(super) const CONSTRAINT: Constraint = Constraint { name: "cpu", since_level:
 
 fn check<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
     let Some(shape) = ask.shape else { return Ok(()) };
-    let (spec, usage) = (&room.host.spec, room.usage);
+    let (spec, usage) = (&room.host.offer, room.usage);
     let free = match shape.cpu_kind() {
         CpuKind::Shared => spec.cpu_shared_promisable_milli().saturating_sub(usage.cpu_shared_milli),
         CpuKind::Performance => spec.cpu_performance_milli.saturating_sub(usage.cpu_performance_milli),

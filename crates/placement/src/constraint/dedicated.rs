@@ -8,7 +8,7 @@ use crate::{Ask, Room};
 pub(super) const CONSTRAINT: Constraint = Constraint { name: "dedicated", since_level: 2, of_zone: false, check };
 
 fn check<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
-    let Some(owner) = room.host.spec.label(DEDICATED_LABEL) else { return Ok(()) };
+    let Some(owner) = room.host.offer.label(DEDICATED_LABEL) else { return Ok(()) };
     let asked_for = || {
         let required = &ask.constraints.require_labels;
         required.iter().any(|label| label.key == DEDICATED_LABEL && label.value == owner)

@@ -13,7 +13,7 @@ pub(super) const CONSTRAINT: Constraint =
 
 fn check<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
     let Some(image) = ask.image else { return Ok(()) };
-    let cache_bytes = room.host.spec.cache_bytes;
+    let cache_bytes = room.host.offer.cache_bytes;
     // A host that declares no cache says nothing of it.
     if cache_bytes == 0 {
         return Ok(());

@@ -9,7 +9,7 @@ pub(super) const AVOID: Constraint = Constraint { name: "avoid_labels", since_le
 
 fn require<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
     for label in &ask.constraints.require_labels {
-        let have = room.host.spec.label(&label.key);
+        let have = room.host.offer.label(&label.key);
         if have != Some(label.value.as_str()) {
             let have = have.map_or_else(|| format!("no label {}", label.key), |value| format!("{}={value}", label.key));
             return Err(No::text(format!("{}={}", label.key, label.value), have));
@@ -20,7 +20,7 @@ fn require<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
 
 fn avoid<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
     for label in &ask.constraints.avoid_labels {
-        if room.host.spec.label(&label.key) == Some(label.value.as_str()) {
+        if room.host.offer.label(&label.key) == Some(label.value.as_str()) {
             let text = format!("{}={}", label.key, label.value);
             return Err(No::text(format!("not {text}"), text));
         }

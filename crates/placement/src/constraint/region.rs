@@ -6,7 +6,7 @@ use crate::{Ask, Room};
 pub(super) const CONSTRAINT: Constraint = Constraint { name: "region", since_level: 1, of_zone: false, check };
 
 fn check<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
-    let have = &room.host.spec.region;
+    let have = &room.host.offer.region;
     if ask.constraints.region_place(have).is_some() {
         return Ok(());
     }

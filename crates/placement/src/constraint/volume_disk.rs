@@ -7,7 +7,7 @@ pub(super) const CONSTRAINT: Constraint = Constraint { name: "volume_disk", sinc
 
 fn check<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
     let Some((_, size_bytes)) = ask.volume else { return Ok(()) };
-    let free = room.host.spec.volume_bytes.saturating_sub(room.usage.volume_bytes);
+    let free = room.host.offer.volume_bytes.saturating_sub(room.usage.volume_bytes);
     if size_bytes <= free {
         return Ok(());
     }

@@ -8,6 +8,6 @@ pub(super) const TERM: Term =
 
 fn value(ask: &Ask<'_>, room: &Room<'_>, _: u64) -> i64 {
     let Some((_, size_bytes)) = ask.volume else { return 0 };
-    let free = room.host.spec.volume_bytes.saturating_sub(room.usage.volume_bytes);
+    let free = room.host.offer.volume_bytes.saturating_sub(room.usage.volume_bytes);
     free.saturating_sub(size_bytes) as i64
 }

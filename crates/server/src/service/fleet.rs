@@ -159,7 +159,7 @@ fn host(host: &Host) -> v1::Host {
 fn summary(fleet: &Fleet, entry: &ImageEntry) -> v1::ImageSummary {
     let mut layers_on: HashMap<HostId, usize> = HashMap::new();
     for layer in entry.layers.iter() {
-        for &host in fleet.hosts_with(layer.layer) {
+        for host in fleet.hosts_with(layer.layer).iter() {
             *layers_on.entry(host).or_default() += 1;
         }
     }
