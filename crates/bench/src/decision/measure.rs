@@ -35,9 +35,10 @@ pub struct Measured {
 #[derive(Clone, Debug)]
 pub struct Mix {
     pub kinds: usize,
-    /// Nanoseconds.
+    /// Of decisions that found a host, in nanoseconds.
     pub latency: Histogram<u64>,
-    pub refused: usize,
+    /// Of those that found none and looked at every host for the reasons.
+    pub refused: Histogram<u64>,
 }
 
 pub fn measure(args: &Args, catalogue: &Catalogue, hosts: &[Host]) -> Result<Measured> {
@@ -60,8 +61,8 @@ pub fn measure(args: &Args, catalogue: &Catalogue, hosts: &[Host]) -> Result<Mea
 
 /// The first third warms up.
 fn stream(world: &mut World, kinds: &[PlaceRequest], decisions: usize, images: &Images<'_>) -> Result<Mix> {
-    let latency = Histogram::new_with_bounds(1, LONGEST_NS, 3).context("these bounds are always valid")?;
-    let mut mix = Mix { kinds: kinds.len(), latency, refused: 0 };
+    let histogram = || Histogram::new_with_bounds(1, LONGEST_NS, 3).context("these bounds are always valid");
+    let mut mix = Mix { kinds: kinds.len(), latency: histogram()?, refused: histogram()? };
     let popularity = Zipf::new(kinds.len());
     for n in 0..decisions + decisions / 2 {
         let request = &kinds[popularity.draw(&mut world.rng)];
@@ -69,8 +70,8 @@ fn stream(world: &mut World, kinds: &[PlaceRequest], decisions: usize, images: &
         let planned = world.decide(request);
         let took = started.elapsed();
         if n >= decisions / 2 {
-            mix.latency.saturating_record(took.as_nanos() as u64);
-            mix.refused += usize::from(planned.is_none());
+            let histogram = if planned.is_some() { &mut mix.latency } else { &mut mix.refused };
+            histogram.saturating_record(took.as_nanos() as u64);
         }
         world.go_on(request, planned, images)?;
     }
@@ -169,7 +170,8 @@ impl Mix {
             "max_us": self.us(100.0),
             "mean_us": self.mean_us(),
             "decisions": self.latency.len(),
-            "refused": self.refused,
+            "refused": self.refused.len(),
+            "refused_p50_us": hundredths(self.refused.value_at_quantile(0.5) as f64 / 1_000.0),
         })
     }
 }
