@@ -4,6 +4,7 @@
 //! - `packing`: GPUs given out when a fleet is full, by policy, on public traces
 //! - `layers`: what layer knowledge is worth, against the policies everyone knows
 //! - `decision`: how long the planner takes, in process
+//! - `index`: what the layer index weighs and how fast it changes, in process
 //! - `throughput`: the rate of acknowledged placements, over streams or one call each
 //!
 //! Shared:
@@ -26,6 +27,7 @@ pub mod connect;
 pub mod decision;
 pub mod demo;
 pub mod fleet;
+pub mod index;
 pub mod layers;
 pub mod packing;
 pub mod proc;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use gantry_bench::{decision, demo, layers, packing, throughput};
+use gantry_bench::{decision, demo, index, layers, packing, throughput};
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
@@ -27,6 +27,8 @@ enum Command {
     Throughput(throughput::Args),
     /// Microseconds for a decision of the planner, on one thread and without servers.
     Decision(decision::Args),
+    /// Memory, changes a second and a whole fleet's estimate of the layer index, in this process.
+    Index(index::Args),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +46,7 @@ fn start(command: Command) -> Result<()> {
     // The load shares the machine with the servers: one thread for it. The demo's agents are many and idle.
     let runtime = match &command {
         Command::Decision(args) => return decision::run(args),
+        Command::Index(args) => return index::run(args),
         Command::Demo(_) => runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build(),
         _ => runtime::Builder::new_current_thread().enable_all().build(),
     };
@@ -63,6 +66,7 @@ async fn work(command: Command) -> Result<()> {
         Command::Layers(args) => layers::run(args).await,
         Command::Throughput(args) => Box::pin(throughput::run(args)).await,
         Command::Decision(args) => decision::run(&args),
+        Command::Index(args) => index::run(&args),
     }
 }
 

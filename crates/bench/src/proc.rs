@@ -25,8 +25,17 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
 
 /// Largest resident set so far.
 pub fn peak_rss_bytes(pid: u32) -> Option<u64> {
+    status_bytes(pid, "VmHWM:")
+}
+
+/// Resident set now.
+pub fn rss_bytes(pid: u32) -> Option<u64> {
+    status_bytes(pid, "VmRSS:")
+}
+
+fn status_bytes(pid: u32, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix("kB")?.trim();
+    let kib = status.lines().find_map(|line| line.strip_prefix(field))?.trim().strip_suffix("kB")?.trim();
     kib.parse::<u64>().ok().map(|kib| kib << 10)
 }
 

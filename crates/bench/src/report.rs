@@ -11,6 +11,7 @@ pub mod cdf;
 pub mod decision_page;
 pub mod demo_page;
 pub mod fleet_map;
+pub mod index_page;
 pub mod packing_page;
 pub mod summary;
 pub mod table;

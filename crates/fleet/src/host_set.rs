@@ -51,6 +51,22 @@ impl HostSet {
         hosts.iter().copied().chain((0..).zip(words).flat_map(|(at, &word)| bits(at, word)))
     }
 
+    /// As iterating, faster.
+    pub fn for_each(&self, mut visit: impl FnMut(HostId)) {
+        match &self.0 {
+            Hosts::Few(hosts) => hosts.iter().copied().for_each(visit),
+            Hosts::Many { words, .. } => {
+                for (at, &word) in (0..).zip(words) {
+                    let mut left = word;
+                    while left != 0 {
+                        visit(at * 64 + left.trailing_zeros());
+                        left &= left - 1;
+                    }
+                }
+            }
+        }
+    }
+
     pub(crate) fn insert(&mut self, host: HostId) {
         match &mut self.0 {
             Hosts::Few(hosts) => {
@@ -146,6 +162,9 @@ mod tests {
             many += usize::from(matches!(set.0, Hosts::Many { .. }));
             if step % 97 == 0 || step > 39_900 {
                 assert!(set.iter().eq(plain.iter().copied()), "step {step}");
+                let mut visited = Vec::new();
+                set.for_each(|host| visited.push(host));
+                assert!(visited.into_iter().eq(plain.iter().copied()), "step {step}");
                 assert_eq!((set.len(), set.is_empty()), (plain.len(), plain.is_empty()));
             }
         }

@@ -118,13 +118,9 @@ impl Ranking {
         self.zones.clear();
         self.touched.clear();
         self.touched.extend(fleet.host_ids());
-        if let Some(image) = ask.image {
+        for layer in ask.image.into_iter().flat_map(|image| image.layers.iter()) {
             // Walks the layers' hosts instead of the hosts' layers: only hosts that have something are visited.
-            for layer in image.layers.iter() {
-                for host in fleet.hosts_with(layer.layer).iter() {
-                    self.cells[host as usize].present_bytes += layer.size_bytes;
-                }
-            }
+            fleet.hosts_with(layer.layer).for_each(|host| self.cells[host as usize].present_bytes += layer.size_bytes);
         }
         self.image = ask.image.map(|image| Arc::clone(&image.layers));
     }
