@@ -1,4 +1,4 @@
-//! The hosts on which a layer lies: a sorted list while they are few, a bit a host once they are many.
+//! A set of hosts, such as those on which a layer lies: a sorted list while they are few, a bit a host once they are many.
 //!
 //! A layer that lies everywhere would cost a list four bytes a host, and moving half of them at every change.
 
@@ -42,6 +42,16 @@ impl HostSet {
         self.len() == 0
     }
 
+    pub fn contains(&self, host: HostId) -> bool {
+        match &self.0 {
+            Hosts::Few(hosts) => hosts.binary_search(&host).is_ok(),
+            Hosts::Many { words, .. } => {
+                let (at, mask) = place(host);
+                words.get(at).is_some_and(|word| word & mask != 0)
+            }
+        }
+    }
+
     /// In order.
     pub fn iter(&self) -> impl Iterator<Item = HostId> + '_ {
         let (hosts, words) = match &self.0 {
@@ -67,10 +77,15 @@ impl HostSet {
         }
     }
 
-    pub(crate) fn insert(&mut self, host: HostId) {
+    pub fn insert(&mut self, host: HostId) {
         match &mut self.0 {
             Hosts::Few(hosts) => {
-                if let Err(at) = hosts.binary_search(&host) {
+                let at = if hosts.last().is_none_or(|&last| last < host) {
+                    Err(hosts.len())
+                } else {
+                    hosts.binary_search(&host)
+                };
+                if let Err(at) = at {
                     hosts.insert(at, host);
                     self.become_many();
                 }
@@ -86,7 +101,7 @@ impl HostSet {
         }
     }
 
-    pub(crate) fn remove(&mut self, host: HostId) {
+    pub fn remove(&mut self, host: HostId) {
         match &mut self.0 {
             Hosts::Few(hosts) => {
                 if let Ok(at) = hosts.binary_search(&host) {
@@ -160,6 +175,7 @@ mod tests {
                 plain.remove(&host);
             }
             many += usize::from(matches!(set.0, Hosts::Many { .. }));
+            assert_eq!(set.contains(host), add);
             if step % 97 == 0 || step > 39_900 {
                 assert!(set.iter().eq(plain.iter().copied()), "step {step}");
                 let mut visited = Vec::new();

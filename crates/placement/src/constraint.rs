@@ -63,6 +63,19 @@ pub static CONSTRAINTS: &[Constraint] = &[
     image_cache::CONSTRAINT,
 ];
 
+/// Those that look at nothing of a host but what it offers and what is taken of it, and that refuse no empty host where they
+/// admit a fuller one. Where one of them refuses an empty host, it refuses all that offer the same.
+pub(crate) static OF_OFFER: &[Constraint] = &[
+    region::CONSTRAINT,
+    labels::REQUIRE,
+    labels::AVOID,
+    dedicated::CONSTRAINT,
+    gpu::CONSTRAINT,
+    cpu::CONSTRAINT,
+    memory::CONSTRAINT,
+    volume_disk::CONSTRAINT,
+];
+
 /// A refusal with its numbers, not yet written out: most refusals are only counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct No<'a> {

@@ -17,7 +17,9 @@ mod rank;
 mod ranking;
 mod rankings;
 mod refusal;
+mod rooms;
 mod score;
+mod search;
 
 pub use ask::{Ask, Room};
 pub use constraint::{ADVICE, CONSTRAINTS, Constraint, No, Quantity, admits};

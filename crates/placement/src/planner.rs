@@ -5,6 +5,7 @@ use gantry_types::{Constraints, HostId, PlaceRequest, Plan, Refused, RejectionGr
 
 use crate::{
     Ask, InFlight, Ranked, TERMS, best, choose_devices, present_bytes, rank::ranked, rankings::Rankings, refusals,
+    search::Search,
 };
 
 /// A request's plans, one a machine.
@@ -30,14 +31,17 @@ pub struct Choice {
 }
 
 /// Finds hosts without looking at all of them: requests that differ in nothing a constraint or a term looks at share a
-/// ranking, which follows a journal of touched hosts.
+/// ranking, which follows a journal of touched hosts; where they come too seldom for that, their host is searched for.
 #[derive(Debug, Default)]
 pub struct Planner {
     in_flight: InFlight,
     /// What the fleet's journal says and what plans in flight touch, in one order.
     journal: Journal,
+    /// Of these, the hosts whose layers changed.
+    layers: Journal,
     fleet_position: u64,
     rankings: Rankings,
+    search: Search,
 }
 
 impl Planner {
@@ -45,18 +49,25 @@ impl Planner {
     pub fn reset(&mut self) {
         self.in_flight.clear();
         self.journal.reset();
+        self.layers.reset();
     }
 
     /// Takes over what was applied since the last call. Call it before planning, under the same lock.
     pub fn catch_up(&mut self, fleet: &Fleet) {
         match fleet.journal().since(self.fleet_position) {
-            Some(entries) => entries.for_each(|touched| {
-                self.in_flight.follow(fleet, touched.host);
-                self.journal.push(touched);
-            }),
+            Some(entries) => {
+                for touched in entries {
+                    self.in_flight.follow(fleet, touched.host);
+                    self.journal.push(touched);
+                    if touched.layers {
+                        self.layers.push(touched);
+                    }
+                }
+            }
             None => {
                 self.in_flight.follow_all(fleet);
                 self.journal.reset();
+                self.layers.reset();
             }
         }
         self.in_flight.follow_images(fleet, &mut self.journal);
@@ -93,15 +104,26 @@ impl Planner {
             }
         } else {
             let slot = self.rankings.slot(request);
-            let mut ranking = self.rankings.take(slot, request);
-            self.plan_all(fleet, &ask, request.count, &mut planned, |planner| {
-                ranking.catch_up(fleet, &ask, &planner.journal);
-                ranking.best(fleet, &planner.in_flight, &ask)
-            });
-            if is_told(&planned) {
-                planned.rejections = ranking.refusals(fleet, &self.in_flight, &ask);
+            match self.rankings.take(slot, request, fleet.host_count(), &self.journal) {
+                Some(mut ranking) => {
+                    self.plan_all(fleet, &ask, request.count, &mut planned, |planner| {
+                        ranking.catch_up(fleet, &ask, &planner.journal);
+                        ranking.best(fleet, &planner.in_flight, &ask)
+                    });
+                    if is_told(&planned) {
+                        planned.rejections = ranking.refusals(fleet, &self.in_flight, &ask);
+                    }
+                    self.rankings.put_back(slot, ranking);
+                }
+                None => {
+                    self.plan_all(fleet, &ask, request.count, &mut planned, |planner| {
+                        planner.search.best(fleet, &planner.in_flight, &ask, &planner.journal, &planner.layers)
+                    });
+                    if is_told(&planned) {
+                        planned.rejections = refusals(fleet, &self.in_flight, &ask);
+                    }
+                }
             }
-            self.rankings.put_back(slot, ranking);
         }
         if is_refused(&planned) {
             self.settle(request, &planned.plans);
@@ -117,7 +139,7 @@ impl Planner {
         ask: &Ask<'_>,
         count: u32,
         planned: &mut Planned,
-        mut best: impl FnMut(&Self) -> Option<Ranked>,
+        mut best: impl FnMut(&mut Self) -> Option<Ranked>,
     ) {
         for _ in 0..count {
             let Some(ranked) = best(self) else { break };

@@ -89,6 +89,17 @@ pub(crate) struct Ranking {
 }
 
 impl Ranking {
+    /// How many touched hosts are to be noted; nothing where following is not possible.
+    pub(crate) fn behind(&self, journal: &Journal) -> Option<usize> {
+        Some(journal.since(self.position?)?.len())
+    }
+
+    /// Forgets what it is of and keeps its memory, which costs more to get than to fill.
+    pub(crate) fn forget(mut self) -> Self {
+        self.position = None;
+        self
+    }
+
     /// Memory, in hosts.
     pub(crate) fn len(&self) -> usize {
         self.cells.len()

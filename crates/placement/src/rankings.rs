@@ -1,38 +1,59 @@
 //! The rankings that a planner keeps, a bounded number of them.
 
-use std::{collections::BTreeMap, hash::BuildHasher};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::BuildHasher,
+};
 
+use gantry_fleet::Journal;
 use gantry_types::PlaceRequest;
 
 use crate::ranking::{Ranking, RankingKey, shared};
 
 /// Hosts in all rankings together, at most 130 bytes each. Over it the ranking used longest ago is dropped.
 const HOSTS: usize = 3_000_000;
-/// Rankings, however small the fleet is.
-const RANKINGS: usize = 1_024;
+/// Kinds of requests that are remembered, with or without a ranking, however small the fleet is.
+const KINDS: usize = 1_024;
+/// A ranking pays where a kind comes again before one in so many hosts was touched: otherwise following what happened in
+/// between costs more than searching.
+const HOSTS_PER_REQUEST: u64 = 256;
+/// The same for a small fleet, in requests.
+const SOON: u64 = 8;
+/// A kind gets a ranking once it came so soon again so many times in a row.
+const IN_A_ROW: u32 = 8;
+/// Machines from which on a request gets a ranking at once.
+const BURST: u32 = 8;
 
 #[derive(Debug)]
 pub(crate) struct Rankings {
     /// By the hash of what their requests share.
     kept: BTreeMap<u64, Kept>,
+    /// When each was used, oldest first.
+    order: BTreeSet<(u64, u64)>,
     /// In all of them.
     hosts: usize,
     hosts_at_most: usize,
     clock: u64,
+    /// Of a ranking that was dropped: its memory.
+    spare: Option<Ranking>,
     hasher: hashbrown::DefaultHashBuilder,
 }
 
 #[derive(Debug)]
 struct Kept {
     key: RankingKey,
-    ranking: Ranking,
+    /// None while the kind comes too seldom.
+    ranking: Option<Ranking>,
     used: u64,
+    /// How often in a row it came soon again.
+    soon: u32,
 }
 
 impl Default for Rankings {
     fn default() -> Self {
         let hasher = hashbrown::DefaultHashBuilder::default();
-        Self { kept: BTreeMap::new(), hosts: 0, hosts_at_most: HOSTS, clock: 0, hasher }
+        let (kept, order) = (BTreeMap::new(), BTreeSet::new());
+        Self { kept, order, hosts: 0, hosts_at_most: HOSTS, clock: 0, spare: None, hasher }
     }
 }
 
@@ -42,31 +63,60 @@ impl Rankings {
         self.hasher.hash_one(shared(request))
     }
 
-    /// The ranking of such requests, to be put back with [`Rankings::put_back`].
-    pub(crate) fn take(&mut self, slot: u64, request: &PlaceRequest) -> Ranking {
-        let Some(kept) = self.kept.get_mut(&slot) else {
-            self.kept.insert(slot, Kept { key: RankingKey::of(request), ranking: Ranking::default(), used: 0 });
-            return Ranking::default();
-        };
-        let ranking = std::mem::take(&mut kept.ranking);
-        self.hosts -= ranking.len();
-        if kept.key.is_of(request) {
-            return ranking;
+    /// The ranking of such requests, to be put back with [`Rankings::put_back`]; nothing where searching costs less than
+    /// bringing one up to date.
+    pub(crate) fn take(
+        &mut self,
+        slot: u64,
+        request: &PlaceRequest,
+        hosts: usize,
+        journal: &Journal,
+    ) -> Option<Ranking> {
+        self.clock += 1;
+        let clock = self.clock;
+        let kept = self.kept.entry(slot).or_insert_with(|| Kept {
+            key: RankingKey::of(request),
+            ranking: None,
+            used: 0,
+            soon: 0,
+        });
+        let gap = clock - kept.used;
+        self.order.remove(&(kept.used, slot));
+        self.order.insert((clock, slot));
+        let known = kept.used > 0 && kept.key.is_of(request);
+        if kept.used > 0 && !known {
+            kept.key = RankingKey::of(request);
+            self.hosts -= kept.ranking.as_ref().map_or(0, Ranking::len);
+            self.spare = kept.ranking.take().map(Ranking::forget).or(self.spare.take());
         }
-        kept.key = RankingKey::of(request);
-        Ranking::default()
+        kept.used = clock;
+        let is_soon = known && gap <= SOON.max(hosts as u64 / HOSTS_PER_REQUEST);
+        kept.soon = if is_soon { kept.soon + 1 } else { 0 };
+        let near = |ranking: &Ranking| ranking.behind(journal).is_some_and(|behind| behind <= hosts / 8 + 64);
+        let follows = kept.ranking.as_ref().is_some_and(near);
+        if follows || kept.soon >= IN_A_ROW || request.count >= BURST {
+            let ranking = kept.ranking.take();
+            self.hosts -= ranking.as_ref().map_or(0, Ranking::len);
+            return Some(ranking.or_else(|| self.spare.take()).unwrap_or_default());
+        }
+        self.drop_oldest();
+        None
     }
 
     pub(crate) fn put_back(&mut self, slot: u64, ranking: Ranking) {
-        self.clock += 1;
         self.hosts += ranking.len();
         if let Some(kept) = self.kept.get_mut(&slot) {
-            (kept.ranking, kept.used) = (ranking, self.clock);
+            kept.ranking = Some(ranking);
         }
-        while self.kept.len() > RANKINGS || self.hosts > self.hosts_at_most && self.kept.len() > 1 {
-            let Some((&oldest, _)) = self.kept.iter().min_by_key(|(_, kept)| kept.used) else { break };
-            if let Some(kept) = self.kept.remove(&oldest) {
-                self.hosts -= kept.ranking.len();
+        self.drop_oldest();
+    }
+
+    fn drop_oldest(&mut self) {
+        while self.kept.len() > KINDS || self.hosts > self.hosts_at_most && self.kept.len() > 1 {
+            let Some((_, oldest)) = self.order.pop_first() else { break };
+            if let Some(ranking) = self.kept.remove(&oldest).and_then(|kept| kept.ranking) {
+                self.hosts -= ranking.len();
+                self.spare = Some(ranking.forget());
             }
         }
     }
@@ -74,7 +124,7 @@ impl Rankings {
 
 #[cfg(test)]
 mod tests {
-    use gantry_fleet::{Fleet, Journal};
+    use gantry_fleet::Fleet;
     use gantry_types::HostSpec;
 
     use super::*;
@@ -82,20 +132,39 @@ mod tests {
 
     /// Ranks a fleet for a request of an app.
     fn rank(rankings: &mut Rankings, fleet: &Fleet, app: usize) {
-        let request = PlaceRequest { app: app.to_string(), count: 1, ..PlaceRequest::default() };
-        let slot = rankings.slot(&request);
-        let mut ranking = rankings.take(slot, &request);
-        ranking.catch_up(fleet, &Ask::machine(fleet, &request), &Journal::default());
+        let request = PlaceRequest { app: app.to_string(), count: BURST, ..PlaceRequest::default() };
+        let (slot, journal) = (rankings.slot(&request), Journal::default());
+        let mut ranking = rankings.take(slot, &request, fleet.host_count(), &journal).unwrap();
+        ranking.catch_up(fleet, &Ask::machine(fleet, &request), &journal);
         rankings.put_back(slot, ranking);
-        assert_eq!(rankings.hosts, rankings.kept.values().map(|kept| kept.ranking.len()).sum());
+        assert_eq!(rankings.hosts, lens(rankings));
+    }
+
+    fn lens(rankings: &Rankings) -> usize {
+        rankings.kept.values().filter_map(|kept| kept.ranking.as_ref()).map(Ranking::len).sum()
+    }
+
+    #[test]
+    fn a_kind_gets_a_ranking_once_it_comes_often() {
+        let (mut rankings, journal) = (Rankings::default(), Journal::default());
+        let request = |app: usize| PlaceRequest { app: app.to_string(), count: 1, ..PlaceRequest::default() };
+        let mut take = |app| {
+            let slot = rankings.slot(&request(app));
+            let ranking = rankings.take(slot, &request(app), 100, &journal);
+            ranking.map(|ranking| rankings.put_back(slot, ranking)).is_some()
+        };
+        assert_eq!((0..IN_A_ROW).filter(|_| take(0)).count(), 0);
+        assert!(take(0) && take(0));
+        (1..=SOON as usize).for_each(|app| assert!(!take(app), "the first of its kind"));
+        assert!(!take(0), "it comes no longer often");
     }
 
     #[test]
     fn requests_that_are_all_different_keep_few_rankings() {
         let (mut rankings, fleet) = (Rankings::default(), Fleet::default());
-        (0..2 * RANKINGS).for_each(|app| rank(&mut rankings, &fleet, app));
-        assert_eq!(rankings.kept.len(), RANKINGS);
-        assert!(rankings.kept.values().all(|kept| kept.used > RANKINGS as u64), "the oldest go first");
+        (0..2 * KINDS).for_each(|app| rank(&mut rankings, &fleet, app));
+        assert_eq!(rankings.kept.len(), KINDS);
+        assert!(rankings.kept.values().all(|kept| kept.used > KINDS as u64), "the oldest go first");
     }
 
     #[test]

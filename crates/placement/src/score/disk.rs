@@ -4,7 +4,11 @@ use super::Term;
 use crate::{Ask, Room};
 
 pub(super) const TERM: Term =
-    Term { name: "disk", value, at_best: |ask, _| if ask.volume.is_some() { i64::MAX } else { 0 } };
+    Term { name: "disk", value, at_best: |ask, _| most(ask), at_best_with: |ask, _, _| most(ask) };
+
+fn most(ask: &Ask<'_>) -> i64 {
+    if ask.volume.is_some() { i64::MAX } else { 0 }
+}
 
 fn value(ask: &Ask<'_>, room: &Room<'_>, _: u64) -> i64 {
     let Some((_, size_bytes)) = ask.volume else { return 0 };

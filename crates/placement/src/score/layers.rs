@@ -8,6 +8,7 @@ pub(super) const TERM: Term = Term {
     name: "layers",
     value: |_, _, present_bytes| present_bytes as i64,
     at_best: |_, present_bytes| present_bytes as i64,
+    at_best_with: |_, present_bytes, _| present_bytes as i64,
 };
 
 /// Compressed bytes of the image's layers that the host has in any state. Both lists are sorted by layer.

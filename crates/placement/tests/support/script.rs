@@ -94,7 +94,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (pick(), any::<bool>(), present, vec(0..8u8, 0..3))
             .prop_map(|(host, full, present, gone)| Step::Layers { host, full, present, gone }),
         1 => image().prop_map(Step::Record),
-        20 => (pick(), 1..4u32, proptest::bool::weighted(0.2))
+        20 => (pick(), machines(), proptest::bool::weighted(0.2))
             .prop_map(|(request, count, all_or_nothing)| Step::Plan { request, count, all_or_nothing }),
         3 => volume.prop_map(Step::PlanVolume),
         8 => Just(Step::Apply),
@@ -103,6 +103,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => pick().prop_map(Step::DeleteVolume),
         1 => Just(Step::Reset),
     ]
+}
+
+/// Mostly few, for which a host is searched for; sometimes so many that they get a ranking at once.
+fn machines() -> impl Strategy<Value = u32> {
+    prop_oneof![9 => 1..4u32, 1 => 8..11u32]
 }
 
 pub fn digest(n: u8) -> Digest {
