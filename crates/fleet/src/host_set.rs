@@ -31,6 +31,14 @@ impl Default for HostSet {
 }
 
 impl HostSet {
+    /// Of hosts in order, each once.
+    pub fn of_sorted(hosts: &[HostId]) -> Self {
+        debug_assert!(hosts.is_sorted(), "hosts in another order are not found again");
+        let mut set = Self(Hosts::Few(hosts.to_vec()));
+        set.become_many();
+        set
+    }
+
     pub fn len(&self) -> usize {
         match &self.0 {
             Hosts::Few(hosts) => hosts.len(),
@@ -184,6 +192,8 @@ mod tests {
                 assert_eq!((set.len(), set.is_empty()), (plain.len(), plain.is_empty()));
             }
         }
+        let sorted: Vec<HostId> = plain.iter().copied().collect();
+        assert!(HostSet::of_sorted(&sorted).iter().eq(plain.iter().copied()));
         assert!(many > 1_000, "it was never large");
     }
 

@@ -74,10 +74,7 @@ impl Overlaps {
 impl Overlap {
     fn count(fleet: &Fleet, image: Option<&ImageEntry>, journal: &Journal, bytes: &mut Vec<u64>) -> Self {
         bytes_by_host(fleet, image, bytes);
-        let mut levels: BTreeMap<u64, HostSet> = BTreeMap::new();
-        for id in fleet.host_ids() {
-            levels.entry(bytes[id as usize]).or_default().insert(id);
-        }
+        let levels = by_level(fleet.host_ids(), bytes);
         let layers = image.map(|image| Arc::clone(&image.layers));
         Self { levels, hosts: fleet.host_count(), position: journal.end(), layers }
     }
@@ -106,6 +103,26 @@ impl Overlap {
     pub(crate) fn levels(&self) -> impl Iterator<Item = (u64, &HostSet)> {
         self.levels.iter().rev().map(|(&bytes, hosts)| (bytes, hosts))
     }
+}
+
+/// Hosts by their bytes. Many have the same as one shortly before, and are put there without a search.
+fn by_level(ids: impl Iterator<Item = HostId>, bytes: &[u64]) -> BTreeMap<u64, HostSet> {
+    const RECENT: usize = 256;
+    let mut levels: Vec<(u64, Vec<HostId>)> = Vec::new();
+    let mut numbers: BTreeMap<u64, usize> = BTreeMap::new();
+    let mut recent = [usize::MAX; RECENT];
+    for id in ids {
+        let bytes = bytes[id as usize];
+        let slot = &mut recent[(bytes.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as usize % RECENT];
+        if levels.get(*slot).is_none_or(|level| level.0 != bytes) {
+            *slot = *numbers.entry(bytes).or_insert(levels.len());
+            if *slot == levels.len() {
+                levels.push((bytes, Vec::new()));
+            }
+        }
+        levels[*slot].1.push(id);
+    }
+    levels.into_iter().map(|(bytes, hosts)| (bytes, HostSet::of_sorted(&hosts))).collect()
 }
 
 /// Fills in the bytes of an image that each host has, by host number. Walks the layers' hosts instead of the hosts'

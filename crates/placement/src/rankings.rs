@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::BuildHasher,
+    ops::RangeInclusive,
 };
 
 use gantry_fleet::Journal;
@@ -17,8 +18,9 @@ const KINDS: usize = 1_024;
 /// A ranking pays where a kind comes again before one in so many hosts was touched: otherwise following what happened in
 /// between costs more than searching.
 const HOSTS_PER_REQUEST: u64 = 256;
-/// The same for a small fleet, in requests.
-const SOON: u64 = 8;
+/// The same for a small fleet and for a large one, in requests: there is no memory for many rankings of a large fleet, and
+/// one that is dropped before it paid was in vain.
+const SOON: RangeInclusive<u64> = 8..=64;
 /// A kind gets a ranking once it came so soon again so many times in a row.
 const IN_A_ROW: u32 = 8;
 /// Machines from which on a request gets a ranking at once.
@@ -90,7 +92,7 @@ impl Rankings {
             self.spare = kept.ranking.take().map(Ranking::forget).or(self.spare.take());
         }
         kept.used = clock;
-        let is_soon = known && gap <= SOON.max(hosts as u64 / HOSTS_PER_REQUEST);
+        let is_soon = known && gap <= (hosts as u64 / HOSTS_PER_REQUEST).clamp(*SOON.start(), *SOON.end());
         kept.soon = if is_soon { kept.soon + 1 } else { 0 };
         let near = |ranking: &Ranking| ranking.behind(journal).is_some_and(|behind| behind <= hosts / 8 + 64);
         let follows = kept.ranking.as_ref().is_some_and(near);
@@ -155,7 +157,7 @@ mod tests {
         };
         assert_eq!((0..IN_A_ROW).filter(|_| take(0)).count(), 0);
         assert!(take(0) && take(0));
-        (1..=SOON as usize).for_each(|app| assert!(!take(app), "the first of its kind"));
+        (1..=*SOON.start() as usize).for_each(|app| assert!(!take(app), "the first of its kind"));
         assert!(!take(0), "it comes no longer often");
     }
 
