@@ -101,6 +101,7 @@ impl Results {
             "exponent": self.exponent(Mix::mean_us),
             "exponent_p50": self.exponent(|mix| mix.us(50.0)),
             "exponent_p99": self.exponent(|mix| mix.us(99.0)),
+            "exponent_on_core": self.exponent(Mix::mean_on_core_us),
             "scaling": scales,
         })
     }
@@ -115,7 +116,18 @@ impl Results {
     pub fn table(&self) -> String {
         let mut table = comfy_table::Table::new();
         table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED);
-        table.set_header(["hosts", "kinds", "p50 µs", "p99 µs", "mean µs", "refused", "burst of 1,000", "refusal"]);
+        table.set_header([
+            "hosts",
+            "kinds",
+            "p50 µs",
+            "p99 µs",
+            "mean µs",
+            "p99 on a core",
+            "mean on a core",
+            "refused",
+            "burst of 1,000",
+            "refusal",
+        ]);
         let others = self.scales.iter().filter(|scale| scale.hosts != self.measured.hosts);
         for measured in others.chain([&self.measured]) {
             for mix in &measured.mixes {
@@ -125,6 +137,8 @@ impl Results {
                     format!("{:.1}", mix.us(50.0)),
                     format!("{:.1}", mix.us(99.0)),
                     format!("{:.1}", mix.mean_us()),
+                    format!("{:.1}", mix.on_core_us(99.0)),
+                    format!("{:.1}", mix.mean_on_core_us()),
                     format!("{} of {}", mix.refused.len(), mix.refused.len() + mix.latency.len()),
                     format!("{:.2} ms", measured.burst_1000_ms),
                     format!("{:.2} ms", measured.refuse_ms),

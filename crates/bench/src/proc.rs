@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs};
 use anyhow::{Context, Result};
 
 pub mod fsync;
+pub mod waiting;
 
 /// Ticks of `utime` and `stime` per second: `USER_HZ`, part of the kernel's interface to user space.
 const TICKS_PER_SECOND: u64 = 100;

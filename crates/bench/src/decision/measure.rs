@@ -12,7 +12,7 @@ use super::{
     kinds::{self, Zipf},
     world::{Images, World},
 };
-use crate::{catalogue::Catalogue, fleet::Host};
+use crate::{catalogue::Catalogue, fleet::Host, proc::waiting::Clock};
 
 /// Repetitions of what happens once: their median counts.
 const REPEATS: usize = 9;
@@ -35,8 +35,10 @@ pub struct Measured {
 #[derive(Clone, Debug)]
 pub struct Mix {
     pub kinds: usize,
-    /// Of decisions that found a host, in nanoseconds.
+    /// Of decisions that found a host, in nanoseconds by the wall clock.
     pub latency: Histogram<u64>,
+    /// The same but for the time in which the thread waited for a core, which is others' work.
+    pub on_core: Histogram<u64>,
     /// Of those that found none and looked at every host for the reasons.
     pub refused: Histogram<u64>,
 }
@@ -62,16 +64,19 @@ pub fn measure(args: &Args, catalogue: &Catalogue, hosts: &[Host]) -> Result<Mea
 /// The first third warms up.
 fn stream(world: &mut World, kinds: &[PlaceRequest], decisions: usize, images: &Images<'_>) -> Result<Mix> {
     let histogram = || Histogram::new_with_bounds(1, LONGEST_NS, 3).context("these bounds are always valid");
-    let mut mix = Mix { kinds: kinds.len(), latency: histogram()?, refused: histogram()? };
-    let popularity = Zipf::new(kinds.len());
+    let (latency, on_core, refused) = (histogram()?, histogram()?, histogram()?);
+    let mut mix = Mix { kinds: kinds.len(), latency, on_core, refused };
+    let (popularity, clock) = (Zipf::new(kinds.len()), Clock::of_this_thread());
     for n in 0..decisions + decisions / 2 {
         let request = &kinds[popularity.draw(&mut world.rng)];
-        let started = Instant::now();
+        let started = clock.now();
         let planned = world.decide(request);
-        let took = started.elapsed();
-        if n >= decisions / 2 {
-            let histogram = if planned.is_some() { &mut mix.latency } else { &mut mix.refused };
-            histogram.saturating_record(took.as_nanos() as u64);
+        let (wall, ran) = clock.since(started);
+        if n >= decisions / 2 && planned.is_some() {
+            mix.latency.saturating_record(wall.as_nanos() as u64);
+            mix.on_core.saturating_record(ran.as_nanos() as u64);
+        } else if n >= decisions / 2 {
+            mix.refused.saturating_record(wall.as_nanos() as u64);
         }
         world.go_on(request, planned, images)?;
     }
@@ -157,6 +162,14 @@ impl Mix {
         hundredths(self.latency.value_at_quantile(percent / 100.0) as f64 / 1_000.0)
     }
 
+    pub fn on_core_us(&self, percent: f64) -> f64 {
+        hundredths(self.on_core.value_at_quantile(percent / 100.0) as f64 / 1_000.0)
+    }
+
+    pub fn mean_on_core_us(&self) -> f64 {
+        hundredths(self.on_core.mean() / 1_000.0)
+    }
+
     pub fn mean_us(&self) -> f64 {
         hundredths(self.latency.mean() / 1_000.0)
     }
@@ -169,6 +182,9 @@ impl Mix {
             "p99_us": self.us(99.0),
             "max_us": self.us(100.0),
             "mean_us": self.mean_us(),
+            "p50_on_core_us": self.on_core_us(50.0),
+            "p99_on_core_us": self.on_core_us(99.0),
+            "mean_on_core_us": self.mean_on_core_us(),
             "decisions": self.latency.len(),
             "refused": self.refused.len(),
             "refused_p50_us": hundredths(self.refused.value_at_quantile(0.5) as f64 / 1_000.0),
