@@ -259,8 +259,11 @@ fn images_match_manifests(fleet: &Fleet) -> Result<(), String> {
     fleet.images.iter().try_for_each(|(reference, entry)| {
         ensure(entry.image.reference == *reference, || format!("{reference} leads to {}", entry.image.reference))?;
         let manifest = distinct_layers(&entry.image).map_err(|refused| format!("{reference}: {refused}"))?;
-        let expected: BTreeMap<_, _> =
-            manifest.into_iter().map(|(digest, size_bytes)| (fleet.layers.find(&digest), size_bytes)).collect();
+        let stacked = manifest.iter().map(|(digest, size_bytes)| (fleet.layers.find(digest), *size_bytes));
+        ensure(stacked.clone().eq(entry.chain.iter().map(|l| (Some(l.layer), l.size_bytes))), || {
+            format!("{reference} stacks {:?}", entry.chain)
+        })?;
+        let expected: BTreeMap<_, _> = stacked.collect();
         let listed = entry.layers.iter().map(|l| (Some(l.layer), l.size_bytes));
         ensure(listed.eq(expected.iter().map(|(&layer, &size_bytes)| (layer, size_bytes))), || {
             format!("{reference} lists {:?}, its manifest {expected:?}", entry.layers)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gantry_types::{
-    CpuKind, DeviceShare, HostId, HostOverrides, HostSpec, ReservationId, Shape, VolumeId, WHOLE_GPU_MILLI,
+    CpuKind, DeviceShare, HostId, HostOverrides, HostRates, HostSpec, ReservationId, Shape, VolumeId, WHOLE_GPU_MILLI,
 };
 use prost::Enumeration;
 use smallvec::SmallVec;
@@ -202,6 +202,11 @@ impl Host {
     /// Compressed bytes of all layers on the host, as far as agents and manifests say. For people to look at.
     pub fn layer_bytes(&self) -> u64 {
         self.layer_bytes
+    }
+
+    /// How fast it fetches and unpacks.
+    pub fn rates(&self) -> HostRates {
+        HostRates::PUBLISHED
     }
 
     /// Machines of one app on the host.

@@ -12,6 +12,8 @@ pub struct ImageEntry {
     pub image: Arc<Image>,
     /// Distinct layers, sorted by number: a manifest may list one twice, a host stores it once. The first listing counts.
     pub layers: Arc<[ImageLayer]>,
+    /// The same layers as the manifest stacks them, base layer first.
+    pub chain: Arc<[ImageLayer]>,
     /// Sum over the distinct layers.
     pub size_bytes: u64,
 }
@@ -57,11 +59,17 @@ impl Fleet {
     fn number_layers(&mut self, image: Image, distinct: &[(Digest, u64)]) -> ImageEntry {
         let ids = self.layers.image_added(distinct, &mut self.changes);
         let sizes = distinct.iter().map(|&(_, size_bytes)| size_bytes);
-        let mut layers: Vec<ImageLayer> =
+        let chain: Arc<[ImageLayer]> =
             ids.into_iter().zip(sizes).map(|(layer, size_bytes)| ImageLayer { layer, size_bytes }).collect();
-        layers.sort_by_key(|l| l.layer);
+        // Layers that nobody named before are mostly numbered as they are stacked.
+        let mut layers = Arc::clone(&chain);
+        if !chain.is_sorted_by_key(|l| l.layer) {
+            let mut sorted = chain.to_vec();
+            sorted.sort_by_key(|l| l.layer);
+            layers = sorted.into();
+        }
         let size_bytes = layers.iter().map(|l| l.size_bytes).sum();
-        ImageEntry { image: Arc::new(image), layers: layers.into(), size_bytes }
+        ImageEntry { image: Arc::new(image), layers, chain, size_bytes }
     }
 
     pub fn image(&self, reference: &str) -> Option<&ImageEntry> {

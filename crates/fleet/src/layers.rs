@@ -251,6 +251,11 @@ impl Fleet {
         self.layers.hosts(layer)
     }
 
+    /// Compressed, as whoever named the layer first said.
+    pub fn layer_size_bytes(&self, layer: LayerId) -> u64 {
+        self.layers.size_bytes(layer)
+    }
+
     pub fn layer_digest(&self, layer: LayerId) -> Digest {
         self.layers.digest(layer)
     }

@@ -16,6 +16,7 @@ mod planner;
 mod rank;
 mod ranking;
 mod rankings;
+pub mod readiness;
 mod refusal;
 mod rooms;
 mod score;

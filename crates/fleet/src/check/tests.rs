@@ -67,9 +67,13 @@ fn each_invariant_notices_what_it_is_for() {
         ("what counts of a host", |fleet| fleet.host_mut(2).offer = Arc::new(HostSpec::default())),
         ("an image's layers", |fleet| {
             let entry = fleet.images.get_mut("image").unwrap();
-            Arc::get_mut(&mut entry.layers).unwrap()[0].size_bytes = 11;
+            Arc::make_mut(&mut entry.layers)[0].size_bytes = 11;
         }),
         ("an image's layers", |fleet| fleet.images.get_mut("image").unwrap().size_bytes = 30),
+        ("an image's layers", |fleet| {
+            let entry = fleet.images.get_mut("image").unwrap();
+            Arc::make_mut(&mut entry.chain).reverse();
+        }),
     ];
     assert_eq!(fleet().check(), Ok(()));
     for (at, (name, spoil)) in cases.iter().enumerate() {
