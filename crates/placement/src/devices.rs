@@ -21,10 +21,14 @@ struct Fitting {
 /// The devices a machine gets, sorted by index; nothing where they do not suffice. Several are of one NVLink group if one
 /// has as many, and of the one that they fill most; otherwise they come from the largest groups. A share, and a single
 /// device, goes where it takes the last of what is there: the device that it fills most, in the smallest group, so that
-/// whole devices and whole groups stay whole. Ties go to the lowest index.
-pub fn choose_devices(gpu: &GpuShape, room: &Room<'_>) -> Option<Vec<DeviceShare>> {
+/// whole devices and whole groups stay whole. Ties go to the lowest index. `free_milli` names another device for a share:
+/// one that has so much free.
+pub fn choose_devices(gpu: &GpuShape, room: &Room<'_>, free_milli: Option<u32>) -> Option<Vec<DeviceShare>> {
     let mut found = found(gpu, room);
     let count = gpu.count as usize;
+    if let Some(free_milli) = free_milli.filter(|&milli| found.iter().any(|device| device.free_milli == milli)) {
+        found.retain(|device| device.free_milli == free_milli);
+    }
     if count > 1 {
         let sufficient = found.iter().filter(|device| device.group != 0 && device.linked >= gpu.count);
         match sufficient.map(|device| (device.linked, device.group)).min() {
@@ -78,11 +82,6 @@ pub(crate) fn fitting<'a>(gpu: &'a GpuShape, room: &'a Room<'_>) -> impl Iterato
         .filter(|(free_milli, device)| *free_milli >= gpu.milli && gpu.accepts(device))
 }
 
-/// The free thousandths of the device that a share would go to.
-pub(crate) fn tightest_free_milli(gpu: &GpuShape, room: &Room<'_>) -> Option<u32> {
-    fitting(gpu, room).map(|(free_milli, _)| free_milli).min()
-}
-
 #[cfg(test)]
 mod tests {
     use gantry_fleet::{Fleet, Grant};
@@ -121,7 +120,7 @@ mod tests {
     fn chosen(fleet: &Fleet, count: u32, milli: u32, linked: bool) -> Option<Vec<u32>> {
         let gpu = GpuShape { kinds: Vec::new(), count, milli, same_nvlink_group: linked };
         let room = Room::applied(fleet, fleet.host(1).unwrap(), "app");
-        choose_devices(&gpu, &room).map(|shares| shares.iter().map(|share| share.index).collect())
+        choose_devices(&gpu, &room, None).map(|shares| shares.iter().map(|share| share.index).collect())
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub const STEP_MILLI: i64 = 12;
 const SCARCITY_DIVISOR: i64 = 300;
 
 /// What hosts' room is worth. A value of its own: two outlooks of the same mix and the same bins agree in everything.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Outlook {
     mix: Mix,
     futures: Futures,
@@ -46,14 +46,12 @@ pub struct Outlook {
 }
 
 /// Where on a host a demand would go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fit {
     /// In steps of [`STEP_MILLI`].
     pub cost: i64,
-    /// The host afterwards.
-    pub after: Bin,
-    /// Free thousandths of the device that a share goes to; nothing for whole devices, which are all alike.
-    pub device_free_milli: Option<u16>,
+    /// What the device that a share goes to has free; nothing for whole devices.
+    pub device: Option<Slot>,
 }
 
 impl Outlook {
@@ -61,8 +59,10 @@ impl Outlook {
     pub fn new<'a>(mix: Mix, bins: impl Iterator<Item = &'a Bin>) -> Self {
         let bins: Vec<&Bin> = bins.collect();
         let futures = Futures::new(&mix, &bins);
-        let scarcity = Scarcity::new(&mix, bins.into_iter());
-        Self { mix, futures, known: Known::default(), scarcity }
+        let mut outlook = Self { scarcity: Scarcity::new(&mix), mix, futures, known: Known::default() };
+        bins.into_iter().for_each(|bin| outlook.changed(&Bin::default(), bin));
+        outlook.reprice();
+        outlook
     }
 
     pub fn mix(&self) -> &Mix {
@@ -71,29 +71,49 @@ impl Outlook {
 
     /// The cheapest way to put a demand on a host, if it fits.
     pub fn fit(&mut self, bin: &Bin, demand: &Demand) -> Option<Fit> {
-        let options = bin.options(demand);
-        if options.is_empty() {
-            return None;
+        self.known.make_room(bin.slots().len() + 2);
+        let before = self.known.place(&self.mix, bin);
+        if let Some(fit) = self.known.fit(before, demand) {
+            return fit;
         }
-        self.known.make_room(options.len() + 1);
-        let before = self.known.place(&self.mix, &self.futures, bin);
         let mut best: Option<Fit> = None;
-        for (device_free_milli, after) in options {
-            let place = self.known.place(&self.mix, &self.futures, &after);
-            let (before, worth) = (self.known.worth(before), self.known.worth(place));
-            let stranded = worth.stranded_milli - before.stranded_milli;
-            let taken = self.scarcity.taken(&self.mix, &before.capacities, &worth.capacities) / SCARCITY_DIVISOR;
+        let was_stranded = self.known.stranded_milli(&self.futures, before);
+        for (device, after) in bin.options(demand) {
+            let after = self.known.place(&self.mix, &after);
+            let stranded = self.known.stranded_milli(&self.futures, after) - was_stranded;
+            let capacities = [before, after].map(|place| self.known.capacities(place));
+            let taken = self.scarcity.taken(&self.mix, capacities) / SCARCITY_DIVISOR;
             let cost = (stranded + taken).div_euclid(STEP_MILLI);
-            if best.as_ref().is_none_or(|best| cost < best.cost) {
-                best = Some(Fit { cost, after, device_free_milli });
+            if best.is_none_or(|best| cost < best.cost) {
+                best = Some(Fit { cost, device });
             }
         }
+        self.known.remember_fit(before, demand, best);
         best
     }
 
-    /// A host has come to have this room instead of that.
+    /// No placement on a host with this room costs less.
+    pub fn least_cost(&mut self, bin: &Bin) -> i64 {
+        if bin.slots().is_empty() {
+            return 0;
+        }
+        self.known.make_room(1);
+        let place = self.known.place(&self.mix, bin);
+        (-self.known.stranded_milli(&self.futures, place)).div_euclid(STEP_MILLI)
+    }
+
+    /// A host has come to have this room instead of that. What that does to prices counts from [`Outlook::reprice`] on.
     pub fn changed(&mut self, before: &Bin, after: &Bin) {
-        self.scarcity.changed(&self.mix, before, after);
+        self.known.make_room(2);
+        let [before_place, after_place] = [before, after].map(|bin| self.known.place(&self.mix, bin));
+        let capacities = [before_place, after_place].map(|place| self.known.capacities(place));
+        self.scarcity.changed(&self.mix, capacities, after.free_gpu_milli() - before.free_gpu_milli());
+    }
+
+    /// Sets the prices by what is free now.
+    pub fn reprice(&mut self) {
+        self.scarcity.price(&self.mix);
+        self.known.forget_fits();
     }
 }
 

@@ -19,7 +19,7 @@ const IMAGES: usize = 4_096;
 const FEW: usize = 256;
 
 /// Hosts by the bytes that they have of one image.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Overlap {
     levels: BTreeMap<u64, HostSet>,
     hosts: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Overlap {
     layers: Option<Arc<[ImageLayer]>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Overlaps {
     /// By the address of the image's list of layers; 0 where there is no image.
     kept: BTreeMap<usize, (u64, Overlap)>,

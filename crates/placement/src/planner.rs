@@ -4,12 +4,12 @@ use gantry_fleet::{Fleet, Journal, Touched};
 use gantry_types::{Constraints, HostId, PlaceRequest, Plan, Refused, RejectionGroup, VolumeRequest};
 
 use crate::{
-    Ask, InFlight, Ranked, TERMS, best, choose_devices, present_bytes, rank::ranked, rankings::Rankings, refusals,
-    search::Search,
+    Ask, Costs, InFlight, Ranked, Room, Sight, best, choose_devices, present_bytes, rankings::Rankings,
+    readiness::Estimate, refusals, search::Search, sight::Asked,
 };
 
 /// A request's plans, one a machine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Planned {
     pub plans: Vec<Plan>,
     /// Why each plan is where it is.
@@ -21,9 +21,12 @@ pub struct Planned {
 }
 
 /// Why a host was chosen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
-    pub terms: [i64; TERMS.len()],
+    /// What each score term says.
+    pub costs_us: Costs,
+    /// Until the machine's image is unpacked.
+    pub estimate: Estimate,
     pub image_bytes: u64,
     pub present_bytes: u64,
     /// False where the image is not recorded, and so played no part.
@@ -32,7 +35,7 @@ pub struct Choice {
 
 /// Finds hosts without looking at all of them: requests that differ in nothing a constraint or a term looks at share a
 /// ranking, which follows a journal of touched hosts; where they come too seldom for that, their host is searched for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Planner {
     in_flight: InFlight,
     /// What the fleet's journal says and what plans in flight touch, in one order.
@@ -40,6 +43,7 @@ pub struct Planner {
     /// Of these, the hosts whose layers changed.
     layers: Journal,
     fleet_position: u64,
+    sight: Sight,
     rankings: Rankings,
     search: Search,
 }
@@ -48,6 +52,7 @@ impl Planner {
     /// Forgets plans in flight, as after a change of leadership. They are not to be settled any more.
     pub fn reset(&mut self) {
         self.in_flight.clear();
+        self.sight.reset();
         self.journal.reset();
         self.layers.reset();
     }
@@ -76,13 +81,22 @@ impl Planner {
 
     /// Plans a request. Its plans take room from now on, until [`Planner::settle`].
     pub fn plan(&mut self, fleet: &Fleet, request: &PlaceRequest) -> Result<Planned, Refused> {
-        let refused = |groups| Refused::NoCapacity { rev: fleet.rev(), hosts: fleet.host_count(), groups };
-        self.attempt(fleet, request, true).map_err(refused)
+        self.attempt(fleet, request, true).map_err(|groups| no_capacity(fleet, groups))
     }
 
     /// As [`Planner::plan`], for a caller that does not ask why there is no room, which costs a look at every host.
     pub fn try_plan(&mut self, fleet: &Fleet, request: &PlaceRequest) -> Option<Planned> {
         self.attempt(fleet, request, false).ok()
+    }
+
+    /// As [`Planner::plan`], by looking at every host for every machine: what planning quickly is compared with.
+    pub fn plan_by_all(&mut self, fleet: &Fleet, request: &PlaceRequest) -> Result<Planned, Refused> {
+        let asked = self.learn(fleet, request);
+        let planned = self.plan_all(fleet, asked, request.count, |planner, asked| {
+            let looks = fleet.hosts().map(|host| planner.sight.look(fleet, &planner.in_flight, asked, host));
+            looks.filter_map(Result::ok).max()
+        });
+        self.finish(fleet, request, planned, true).map_err(|groups| no_capacity(fleet, groups))
     }
 
     /// The plans or, where the request is refused as a whole and it is asked why, the refusals of all hosts.
@@ -92,40 +106,47 @@ impl Planner {
         request: &PlaceRequest,
         tell_why: bool,
     ) -> Result<Planned, Vec<RejectionGroup>> {
-        let ask = Ask::machine(fleet, request);
-        let mut planned = Planned { plans: Vec::new(), choices: Vec::new(), missing: 0, rejections: Vec::new() };
-        let is_refused =
-            |planned: &Planned| planned.missing > 0 && (planned.plans.is_empty() || request.all_or_nothing);
-        let is_told = |planned: &Planned| planned.missing > 0 && (tell_why || !is_refused(planned));
-        if let Some(host) = only_host(fleet, ask.constraints) {
-            self.plan_all(fleet, &ask, request.count, &mut planned, |planner| planner.rank_one(fleet, &ask, host?));
-            if is_told(&planned) {
-                planned.rejections = refusals(fleet, &self.in_flight, &ask);
-            }
+        let asked = self.learn(fleet, request);
+        let slot = self.rankings.slot(request);
+        let planned = if let Some(host) = only_host(fleet, &request.constraints) {
+            self.plan_all(fleet, asked, request.count, |planner, asked| {
+                planner.sight.look(fleet, &planner.in_flight, asked, fleet.host(host?)?).ok()
+            })
+        } else if let Some(mut ranking) = self.rankings.take(slot, request, fleet.host_count(), &self.journal) {
+            let planned = self.plan_all(fleet, asked, request.count, |planner, asked| {
+                ranking.catch_up(fleet, &planner.sight, asked, &planner.journal);
+                ranking.best(fleet, &planner.in_flight, &mut planner.sight, asked)
+            });
+            self.rankings.put_back(slot, ranking);
+            planned
         } else {
-            let slot = self.rankings.slot(request);
-            match self.rankings.take(slot, request, fleet.host_count(), &self.journal) {
-                Some(mut ranking) => {
-                    self.plan_all(fleet, &ask, request.count, &mut planned, |planner| {
-                        ranking.catch_up(fleet, &ask, &planner.journal);
-                        ranking.best(fleet, &planner.in_flight, &ask)
-                    });
-                    if is_told(&planned) {
-                        planned.rejections = ranking.refusals(fleet, &self.in_flight, &ask);
-                    }
-                    self.rankings.put_back(slot, ranking);
-                }
-                None => {
-                    self.plan_all(fleet, &ask, request.count, &mut planned, |planner| {
-                        planner.search.best(fleet, &planner.in_flight, &ask, &planner.journal, &planner.layers)
-                    });
-                    if is_told(&planned) {
-                        planned.rejections = refusals(fleet, &self.in_flight, &ask);
-                    }
-                }
-            }
+            self.plan_all(fleet, asked, request.count, |planner, asked| {
+                planner.search.best(fleet, &planner.in_flight, &mut planner.sight, asked, &planner.layers)
+            })
+        };
+        self.finish(fleet, request, planned, tell_why)
+    }
+
+    /// Takes note of what is asked for, and that nothing is older than the journal.
+    fn learn<'a>(&mut self, fleet: &'a Fleet, request: &'a PlaceRequest) -> Asked<'a> {
+        self.sight.count(&request.shape, request.count.into());
+        self.sight.catch_up(fleet, &self.in_flight, &self.journal);
+        self.sight.asked(fleet, Ask::machine(fleet, request))
+    }
+
+    /// Says why machines are missing, and takes back the plans of a request that is refused as a whole.
+    fn finish(
+        &mut self,
+        fleet: &Fleet,
+        request: &PlaceRequest,
+        mut planned: Planned,
+        tell_why: bool,
+    ) -> Result<Planned, Vec<RejectionGroup>> {
+        let is_refused = planned.missing > 0 && (planned.plans.is_empty() || request.all_or_nothing);
+        if planned.missing > 0 && (tell_why || !is_refused) {
+            planned.rejections = refusals(fleet, &self.in_flight, &Ask::machine(fleet, request));
         }
-        if is_refused(&planned) {
+        if is_refused {
             self.settle(request, &planned.plans);
             return Err(planned.rejections);
         }
@@ -136,36 +157,39 @@ impl Planner {
     fn plan_all(
         &mut self,
         fleet: &Fleet,
-        ask: &Ask<'_>,
+        mut asked: Asked<'_>,
         count: u32,
-        planned: &mut Planned,
-        mut best: impl FnMut(&mut Self) -> Option<Ranked>,
-    ) {
+        mut best: impl FnMut(&mut Self, &mut Asked<'_>) -> Option<Ranked>,
+    ) -> Planned {
+        let mut planned = Planned::default();
         for _ in 0..count {
-            let Some(ranked) = best(self) else { break };
-            let Some(plan) = self.plan_on(fleet, ask, ranked.score.host.0) else { break };
-            self.take_room(fleet, ask, &plan);
-            planned.plans.push(plan);
+            let Some(ranked) = best(self, &mut asked) else { break };
+            let Some(plan) = self.plan_on(fleet, &asked.ask, &ranked) else { break };
+            let image = asked.ask.image;
             planned.choices.push(Choice {
-                terms: ranked.score.terms,
-                image_bytes: ask.image.map_or(0, |image| image.size_bytes),
-                present_bytes: ranked.present_bytes,
-                image_known: ask.image.is_some(),
+                costs_us: ranked.costs_us,
+                estimate: ranked.estimate,
+                image_bytes: image.map_or(0, |image| image.size_bytes),
+                present_bytes: fleet.host(plan.host).map_or(0, |host| present_bytes(image, host)),
+                image_known: image.is_some(),
             });
+            self.take_room(fleet, &asked.ask, &plan);
+            planned.plans.push(plan);
         }
         planned.missing = count - planned.plans.len() as u32;
+        planned
     }
 
-    fn rank_one(&self, fleet: &Fleet, ask: &Ask<'_>, host: HostId) -> Option<Ranked> {
-        let host = fleet.host(host)?;
-        let present_bytes = present_bytes(ask.image, host);
-        ranked(fleet, &self.in_flight, ask, fleet.app_number(ask.app), host, present_bytes).ok()
+    /// All feasible hosts for a request as the planner sees them now, best first, by looking at every one.
+    pub fn rank(&mut self, fleet: &Fleet, ask: Ask<'_>) -> Vec<Ranked> {
+        crate::rank(fleet, &self.in_flight, &mut self.sight, ask)
     }
 
     /// Plans a volume by looking at every host: volumes are rare beside machines. It takes room from now on, until
     /// [`Planner::settle_volume`].
     pub fn plan_volume(&mut self, fleet: &Fleet, request: &VolumeRequest) -> Option<HostId> {
-        let host = best(fleet, &self.in_flight, &Ask::volume(fleet, request))?.score.host.0;
+        self.sight.catch_up(fleet, &self.in_flight, &self.journal);
+        let host = best(fleet, &self.in_flight, &mut self.sight, Ask::volume(fleet, request))?.host();
         self.take_volume_room(fleet, request, host);
         Some(host)
     }
@@ -185,18 +209,22 @@ impl Planner {
         self.journal.push(Touched { host, layers: false });
     }
 
-    fn plan_on(&self, fleet: &Fleet, ask: &Ask<'_>, host: HostId) -> Option<Plan> {
-        let host = fleet.host(host)?;
+    fn plan_on(&self, fleet: &Fleet, ask: &Ask<'_>, ranked: &Ranked) -> Option<Plan> {
+        let host = fleet.host(ranked.host())?;
         let Some(gpu) = ask.shape.and_then(|shape| shape.gpu.as_ref()) else {
             return Some(Plan { host: host.id, devices: Vec::new() });
         };
-        let devices = self.in_flight.with_room(fleet, host, ask.app, None, |room| choose_devices(gpu, room))?;
+        let free_milli = ranked.device.map(|device| device.free_milli.into());
+        let choose = |room: &Room<'_>| choose_devices(gpu, room, free_milli);
+        let devices = self.in_flight.with_room(fleet, host, ask.app, None, choose)?;
         Some(Plan { host: host.id, devices })
     }
 
     fn take_room(&mut self, fleet: &Fleet, ask: &Ask<'_>, plan: &Plan) {
         self.in_flight.add(fleet, ask, plan);
         self.journal.push(Touched { host: plan.host, layers: false });
+        self.sight.placed();
+        self.sight.follow(fleet, &self.in_flight, &self.journal);
     }
 
     fn take_volume_room(&mut self, fleet: &Fleet, request: &VolumeRequest, host: HostId) {
@@ -204,6 +232,10 @@ impl Planner {
         self.in_flight.add(fleet, &Ask::volume_without_image(request), &plan);
         self.journal.push(Touched { host, layers: false });
     }
+}
+
+fn no_capacity(fleet: &Fleet, groups: Vec<RejectionGroup>) -> Refused {
+    Refused::NoCapacity { rev: fleet.rev(), hosts: fleet.host_count(), groups }
 }
 
 /// The host that a request can only go to, by its name or for its volume, if it can go to one only.

@@ -9,13 +9,9 @@ mod zones;
 use std::{collections::BinaryHeap, hash::Hash, sync::Arc};
 
 use gantry_fleet::{Fleet, ImageEntry, ImageLayer, Journal};
-use gantry_types::{HostId, PlaceRequest, RejectionGroup};
+use gantry_types::{HostId, PlaceRequest, Stamp};
 
-use crate::{
-    Ask, InFlight, Ranked, Score, present_bytes,
-    rank::ranked,
-    refusal::{Groups, Refusal},
-};
+use crate::{InFlight, Ranked, Score, Sight, present_bytes, sight::Asked};
 use zones::ZoneAnswers;
 
 /// Entries a host beyond which those out of date are swept out of the heap.
@@ -60,8 +56,6 @@ struct Cell {
     present_bytes: u64,
     /// Of the host's entry in the heap that counts, if it has one.
     version: u32,
-    /// Why the host has no entry, where it is known to have none.
-    refused_by: Option<Refusal>,
 }
 
 /// By score first.
@@ -71,7 +65,7 @@ struct Entry {
     version: u32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Ranking {
     /// By host number.
     cells: Vec<Cell>,
@@ -81,11 +75,18 @@ pub(crate) struct Ranking {
     heap: BinaryHeap<Entry>,
     /// Out of date and without an entry that counts.
     touched: Vec<HostId>,
+    /// By host number: whether it is among those.
+    noted: Bits,
     /// Up to where the journal has been followed; nothing before the first look.
     position: Option<u64>,
     zones: ZoneAnswers,
     /// The image as it was when the layers were looked at.
     image: Option<Arc<[ImageLayer]>>,
+    /// As of when, and under which generation, hosts were scored.
+    now_ms: Stamp,
+    generation: u64,
+    /// Hosts whose scores get better by themselves, as what they fetch arrives.
+    pulling: Vec<HostId>,
 }
 
 impl Ranking {
@@ -105,14 +106,21 @@ impl Ranking {
         self.cells.len()
     }
 
-    /// Takes note of the hosts touched up to the journal's end.
-    pub(crate) fn catch_up(&mut self, fleet: &Fleet, ask: &Ask<'_>, journal: &Journal) {
-        let position = self.position.filter(|_| same_image(self.image.as_ref(), ask.image));
-        let touched = position.and_then(|position| journal.since(position));
+    /// Takes note of the hosts touched up to the journal's end. `sight` has followed it.
+    pub(crate) fn catch_up(&mut self, fleet: &Fleet, sight: &Sight, asked: &Asked<'_>, journal: &Journal) {
+        let image = asked.ask.image;
+        let is_same = same_image(self.image.as_ref(), image) && self.generation == sight.generation();
+        let touched = self.position.filter(|_| is_same).and_then(|position| journal.since(position));
         // Following a long journal costs more than starting over.
         match touched.filter(|entries| entries.len() < fleet.host_count().max(ENTRIES_AT_LEAST)) {
-            Some(entries) => entries.for_each(|touched| self.touch(fleet, ask, touched.host, touched.layers)),
-            None => self.build(fleet, ask),
+            Some(entries) => entries.for_each(|touched| self.touch(fleet, image, touched.host, touched.layers)),
+            None => self.build(fleet, sight, image),
+        }
+        if self.now_ms != sight.now_ms() {
+            self.now_ms = sight.now_ms();
+            let mut pulling = std::mem::take(&mut self.pulling);
+            pulling.drain(..).for_each(|id| self.touch(fleet, image, id, false));
+            self.pulling = pulling;
         }
         if self.heap.len() > ENTRIES_PER_HOST * fleet.host_count() + ENTRIES_AT_LEAST {
             let Self { cells, heap, .. } = self;
@@ -121,26 +129,32 @@ impl Ranking {
         self.position = Some(journal.end());
     }
 
-    fn build(&mut self, fleet: &Fleet, ask: &Ask<'_>) {
+    fn build(&mut self, fleet: &Fleet, sight: &Sight, image: Option<&ImageEntry>) {
         self.cells.clear();
         self.cells.resize(fleet.host_numbers_end() as usize, Cell::default());
         self.known = Bits::default();
         self.heap.clear();
         self.zones.clear();
+        self.pulling.clear();
+        self.generation = sight.generation();
         self.touched.clear();
-        self.touched.extend(fleet.host_ids());
-        for layer in ask.image.into_iter().flat_map(|image| image.layers.iter()) {
+        self.noted = Bits::default();
+        for id in fleet.host_ids() {
+            self.touched.push(id);
+            self.noted.replace(id as usize, true);
+        }
+        for layer in image.into_iter().flat_map(|image| image.layers.iter()) {
             // Walks the layers' hosts instead of the hosts' layers: only hosts that have something are visited.
             fleet.hosts_with(layer.layer).for_each(|host| self.cells[host as usize].present_bytes += layer.size_bytes);
         }
-        self.image = ask.image.map(|image| Arc::clone(&image.layers));
+        self.image = image.map(|image| Arc::clone(&image.layers));
     }
 
     /// Notes that what is known of a host is out of date.
-    fn touch(&mut self, fleet: &Fleet, ask: &Ask<'_>, id: HostId, layers: bool) {
+    fn touch(&mut self, fleet: &Fleet, image: Option<&ImageEntry>, id: HostId, layers: bool) {
         let at = id as usize;
-        // A host's first touch is its registration, and that touches its layers too.
-        if !self.known.replace(at, false) && !layers {
+        self.known.replace(at, false);
+        if self.noted.replace(at, true) && !layers {
             return;
         }
         if self.cells.len() <= at {
@@ -149,40 +163,45 @@ impl Ranking {
         let cell = &mut self.cells[at];
         cell.version = cell.version.wrapping_add(1);
         if layers {
-            cell.present_bytes = fleet.host(id).map_or(0, |host| present_bytes(ask.image, host));
+            cell.present_bytes = fleet.host(id).map_or(0, |host| present_bytes(image, host));
         }
         self.touched.push(id);
     }
 
     /// The best host. Only right after [`Ranking::catch_up`].
-    pub(crate) fn best(&mut self, fleet: &Fleet, in_flight: &InFlight, ask: &Ask<'_>) -> Option<Ranked> {
-        let app_number = fleet.app_number(ask.app);
-        for &id in self.zones.changed(fleet, in_flight, ask).into_iter().flatten() {
-            self.touch(fleet, ask, id, false);
+    pub(crate) fn best(
+        &mut self,
+        fleet: &Fleet,
+        in_flight: &InFlight,
+        sight: &mut Sight,
+        asked: &mut Asked<'_>,
+    ) -> Option<Ranked> {
+        for &id in self.zones.changed(fleet, in_flight, &asked.ask).into_iter().flatten() {
+            self.touch(fleet, asked.ask.image, id, false);
         }
         let mut touched = std::mem::take(&mut self.touched);
         for id in touched.drain(..) {
-            if self.known.get(id as usize) {
-                // Noted twice, and looked at since.
+            // It may be among them twice.
+            if !self.noted.replace(id as usize, false) {
                 continue;
             }
-            let Cell { present_bytes, version, .. } = self.cells[id as usize];
-            let at_best = Entry { score: Score::at_best(ask, id, present_bytes), version };
-            if self.top().is_some_and(|top| self.is_known(top) && top > at_best) {
-                self.heap.push(at_best);
-            } else {
-                self.look(fleet, in_flight, ask, app_number, id);
+            let Cell { present_bytes, version } = self.cells[id as usize];
+            match sight.bound(fleet, asked, id, present_bytes) {
+                Some(score) => self.heap.push(Entry { score, version }),
+                // No entry: it is known to be no choice.
+                None => _ = self.known.replace(id as usize, true),
             }
         }
         self.touched = touched;
         loop {
             let top = self.top()?;
+            let host = fleet.host(top.score.host.0)?;
             if self.is_known(top) {
-                let present_bytes = self.cells[top.score.host.0 as usize].present_bytes;
-                return Some(Ranked { score: top.score, present_bytes });
+                // What else there is to say of it was not kept.
+                return sight.look(fleet, in_flight, asked, host).ok();
             }
             self.heap.pop();
-            self.look(fleet, in_flight, ask, app_number, top.score.host.0);
+            self.look(fleet, in_flight, sight, asked, top.score.host.0);
         }
     }
 
@@ -202,33 +221,23 @@ impl Ranking {
     }
 
     /// Scores a host as it is now.
-    fn look(&mut self, fleet: &Fleet, in_flight: &InFlight, ask: &Ask<'_>, app_number: Option<u32>, id: HostId) {
+    fn look(&mut self, fleet: &Fleet, in_flight: &InFlight, sight: &mut Sight, asked: &Asked<'_>, id: HostId) {
         let cell = &mut self.cells[id as usize];
         cell.version = cell.version.wrapping_add(1);
         self.known.replace(id as usize, true);
-        cell.refused_by = None;
         // A host that is gone is known to be no choice.
         let Some(host) = fleet.host(id) else { return };
-        match ranked(fleet, in_flight, ask, app_number, host, cell.present_bytes) {
-            Ok(ranked) => self.heap.push(Entry { score: ranked.score, version: cell.version }),
-            Err(refusal) => cell.refused_by = Some(refusal),
-        }
-    }
-
-    /// Why each host was refused. Only right after [`Ranking::best`] found none: then it has looked at all of them.
-    pub(crate) fn refusals(&self, fleet: &Fleet, in_flight: &InFlight, ask: &Ask<'_>) -> Vec<RejectionGroup> {
-        let mut groups = Groups::default();
-        for (host, cell) in (0..).zip(&self.cells) {
-            if let Some(refusal) = cell.refused_by {
-                groups.add(host, refusal);
+        if let Ok(ranked) = sight.look(fleet, in_flight, asked, host) {
+            self.heap.push(Entry { score: ranked.score, version: cell.version });
+            if ranked.estimate.ready_us > 0 && sight.is_pulling(id) {
+                self.pulling.push(id);
             }
         }
-        groups.written_out(fleet, in_flight, ask)
     }
 }
 
 /// One bit a number; those never set are not.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Bits(Vec<u64>);
 
 impl Bits {

@@ -26,7 +26,7 @@ const IN_A_ROW: u32 = 8;
 /// Machines from which on a request gets a ranking at once.
 const BURST: u32 = 8;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Rankings {
     /// By the hash of what their requests share.
     kept: BTreeMap<u64, Kept>,
@@ -41,7 +41,7 @@ pub(crate) struct Rankings {
     hasher: hashbrown::DefaultHashBuilder,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Kept {
     key: RankingKey,
     /// None while the kind comes too seldom.
@@ -130,14 +130,15 @@ mod tests {
     use gantry_types::HostSpec;
 
     use super::*;
-    use crate::Ask;
+    use crate::{Ask, InFlight, Sight};
 
     /// Ranks a fleet for a request of an app.
     fn rank(rankings: &mut Rankings, fleet: &Fleet, app: usize) {
         let request = PlaceRequest { app: app.to_string(), count: BURST, ..PlaceRequest::default() };
         let (slot, journal) = (rankings.slot(&request), Journal::default());
         let mut ranking = rankings.take(slot, &request, fleet.host_count(), &journal).unwrap();
-        ranking.catch_up(fleet, &Ask::machine(fleet, &request), &journal);
+        let sight = Sight::of(fleet, &InFlight::default());
+        ranking.catch_up(fleet, &sight, &sight.asked(fleet, Ask::machine(fleet, &request)), &journal);
         rankings.put_back(slot, ranking);
         assert_eq!(rankings.hosts, lens(rankings));
     }

@@ -56,7 +56,7 @@ pub use queue::PullQueue;
 pub const STREAMS: usize = 4;
 
 /// What an image costs on a host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Estimate {
     /// From now until the image is unpacked.
     pub ready_us: u64,

@@ -1,64 +1,140 @@
 //! The order of feasible hosts. To add a term, write its file and add its line to [`TERMS`].
+//!
+//! A term says what a host costs, in microseconds of waiting. Terms are weighted ([`Weights`]) and summed, and the host
+//! with the least sum wins. So a second of waiting for an image and GPU that nobody will be able to use are weighed against
+//! each other, and no term rules out what the others say.
 
-mod disk;
-mod layers;
-mod packing;
+mod ready;
+mod share;
 mod spread;
+mod stranded;
 
 use std::cmp::Reverse;
 
+use gantry_fleet::{Host, ImageEntry};
 use gantry_types::HostId;
 
-use crate::{Ask, Room};
+pub(crate) use self::share::FOLLOWERS;
+use crate::{
+    Room, Weights,
+    outlook::Slot,
+    readiness::Estimate,
+    sight::{Asked, Outline, Prospect},
+};
 
-pub use layers::present_bytes;
-
-/// A named number by which hosts are compared; a larger one is better.
+/// A named number of microseconds; fewer are better.
 #[derive(Debug)]
 pub struct Term {
     pub name: &'static str,
-    /// Given the bytes of the asked image that are already on the host.
-    pub value: fn(&Ask<'_>, &Room<'_>, u64) -> i64,
-    /// What `value` is at most, whatever room the host has. The lower, the fewer hosts a planner has to look at.
-    pub at_best: fn(&Ask<'_>, u64) -> i64,
-    /// The same where the thousandths are known that all of the host's devices have left: never above `at_best`.
-    pub at_best_with: fn(&Ask<'_>, u64, u32) -> i64,
+    pub(crate) cost_us: fn(&Asked<'_>, &Room<'_>, &Prospect) -> i64,
+    /// For a host of this outline, the weighted sum of the terms is never less than the weighted sum of these. The more it
+    /// is, the fewer hosts a planner has to look at.
+    pub(crate) at_least_us: fn(&Outline) -> i64,
+    pub(crate) weight: fn(&Weights) -> u32,
 }
 
-/// All terms, the most important first: a later one only decides between hosts that are equal in all before it.
-pub const TERMS: &[Term] = &[layers::TERM, packing::TERM, disk::TERM, spread::TERM];
+pub static TERMS: &[Term] = &[ready::TERM, share::TERM, stranded::TERM, spread::TERM];
 
-/// A host's place in the order. The fields from top to bottom are the priorities; equal hosts go by the lower number.
+/// What each of [`TERMS`] says, before it is weighted.
+pub type Costs = [i64; 4];
+
+/// A host's place in the order. The fields from top to bottom are the priorities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Score {
-    pub terms: [i64; TERMS.len()],
+    /// Where in the list of regions the host's is: a later one only counts where no earlier one has room.
+    pub region: Reverse<u16>,
+    /// The weighted sum of the terms.
+    pub cost_us: Reverse<i64>,
+    /// Of a new volume: the disk that is left. Of a machine on a host without GPU, where nothing can be stranded: how many
+    /// more would fit.
+    pub room: u64,
+    /// Of the host's name, so that equal hosts have an order that is not that in which they were registered.
+    pub name: Reverse<u64>,
     pub host: Reverse<HostId>,
 }
 
+/// A feasible host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ranked {
+    pub score: Score,
+    pub costs_us: Costs,
+    pub estimate: Estimate,
+    /// What the device has free that a share of a GPU goes to; nothing for whole devices, or where nothing is known.
+    pub device: Option<Slot>,
+}
+
+impl Ranked {
+    pub fn host(&self) -> HostId {
+        self.score.host.0
+    }
+}
+
 impl Score {
-    pub fn new(ask: &Ask<'_>, room: &Room<'_>, present_bytes: u64) -> Self {
-        let terms = std::array::from_fn(|at| (TERMS[at].value)(ask, room, present_bytes));
-        debug_assert!(
-            TERMS.iter().zip(terms).all(|(term, value)| value <= (term.at_best)(ask, present_bytes)),
-            "a term of {terms:?} is above what it says it is at best"
-        );
-        debug_assert!(
-            Self { terms, host: Reverse(room.host.id) }
-                <= Self::at_best_with(ask, room.host.id, present_bytes, room.free_gpu_milli() as u32),
-            "{terms:?} is above what it says it is at best with this room"
-        );
-        Self { terms, host: Reverse(room.host.id) }
+    /// No host of this outline is before it.
+    pub(crate) fn at_best(weights: &Weights, outline: &Outline) -> Self {
+        let costs_us = std::array::from_fn(|at| (TERMS[at].at_least_us)(outline));
+        let cost_us = weighted(weights, costs_us);
+        let (region, host) = (outline.region, outline.host);
+        Self {
+            region: Reverse(region),
+            cost_us: Reverse(cost_us),
+            room: u64::MAX,
+            name: Reverse(0),
+            host: Reverse(host),
+        }
     }
+}
 
-    /// No score of this host is above this one while its layers stay.
-    pub fn at_best(ask: &Ask<'_>, host: HostId, present_bytes: u64) -> Self {
-        let terms = std::array::from_fn(|at| (TERMS[at].at_best)(ask, present_bytes));
-        Self { terms, host: Reverse(host) }
-    }
+pub(crate) fn ranked(asked: &Asked<'_>, room: &Room<'_>, prospect: &Prospect) -> Ranked {
+    const { assert!(TERMS.len() == std::mem::size_of::<Costs>() / 8, "a cost for each term") };
+    let costs_us: Costs = std::array::from_fn(|at| (TERMS[at].cost_us)(asked, room, prospect));
+    let host = room.host;
+    let score = Score {
+        region: Reverse(asked.region_place(&host.spec.region)),
+        cost_us: Reverse(weighted(&asked.weights, costs_us)),
+        room: room_left(asked, room, prospect),
+        name: Reverse(name_hash(&host.name)),
+        host: Reverse(host.id),
+    };
+    let device = prospect.fit.and_then(|fit| fit.device);
+    Ranked { score, costs_us, estimate: prospect.estimate, device }
+}
 
-    /// No score of this host is above this one while its layers stay and its devices have this left.
-    pub fn at_best_with(ask: &Ask<'_>, host: HostId, present_bytes: u64, gpu_milli: u32) -> Self {
-        let terms = std::array::from_fn(|at| (TERMS[at].at_best_with)(ask, present_bytes, gpu_milli));
-        Self { terms, host: Reverse(host) }
+fn weighted(weights: &Weights, costs_us: Costs) -> i64 {
+    let weighted = |(term, cost_us): (&Term, i64)| i128::from(cost_us) * i128::from((term.weight)(weights));
+    let sum: i128 = TERMS.iter().zip(costs_us).map(weighted).sum();
+    sum.div_euclid(1_000).clamp(i64::MIN.into(), i64::MAX.into()) as i64
+}
+
+fn room_left(asked: &Asked<'_>, room: &Room<'_>, prospect: &Prospect) -> u64 {
+    match asked.ask.volume {
+        Some((_, size_bytes)) => {
+            room.host.spec.volume_bytes.saturating_sub(room.usage.volume_bytes).saturating_sub(size_bytes)
+        }
+        None if room.host.spec.devices.is_empty() => prospect.more,
+        None => 0,
     }
+}
+
+/// FNV-1a.
+fn name_hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// Compressed bytes of the image's layers that the host has in any state. Both lists are sorted by layer.
+pub fn present_bytes(image: Option<&ImageEntry>, host: &Host) -> u64 {
+    let Some(image) = image else { return 0 };
+    let mut held = host.layers();
+    let mut bytes = 0;
+    for layer in image.layers.iter() {
+        // Images have few layers and hosts many: search, and go on behind what was found.
+        match held.binary_search_by_key(&layer.layer, |h| h.layer) {
+            Ok(at) => {
+                bytes += layer.size_bytes;
+                held = &held[at + 1..];
+            }
+            Err(at) => held = &held[at..],
+        }
+    }
+    bytes
 }

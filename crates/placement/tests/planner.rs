@@ -9,7 +9,7 @@ mod world;
 use std::collections::BTreeSet;
 
 use gantry_fleet::{Fleet, LayerReport};
-use gantry_placement::{Ask, CONSTRAINTS, InFlight, Planner, best, rank, refusals};
+use gantry_placement::{Ask, CONSTRAINTS, InFlight, Planner, Sight, best, present_bytes, rank, refusals};
 use gantry_types::{HostSpec, LayerState, PlaceRequest, Shape};
 use proptest::{collection::vec, prelude::*, sample::Index, strategy::ValueTree, test_runner::TestRunner};
 use script::{config, digest, image_of, layer_bytes, script, shape, spec};
@@ -62,10 +62,14 @@ proptest! {
             fleet.report_layers(id, &report(cache)).unwrap();
         }
         let request = request(&shape);
-        let ranked = rank(&fleet, &InFlight::default(), &Ask::machine(&fleet, &request));
-        prop_assert_eq!(ranked.first().copied(), best(&fleet, &InFlight::default(), &Ask::machine(&fleet, &request)));
+        let (ask, nothing) = (Ask::machine(&fleet, &request), InFlight::default());
+        let mut sight = Sight::of(&fleet, &nothing);
+        let ranked = rank(&fleet, &nothing, &mut sight, ask);
+        prop_assert_eq!(ranked.first().copied(), best(&fleet, &nothing, &mut sight, ask));
         if let [first, second] = ranked[..] {
-            prop_assert!(first.present_bytes >= second.present_bytes, "{ranked:?}");
+            let bytes = [first, second].map(|ranked| present_bytes(ask.image, fleet.host(ranked.host()).unwrap()));
+            prop_assert!(bytes[0] >= bytes[1], "{ranked:?}");
+            prop_assert!(first.estimate.ready_us <= second.estimate.ready_us, "{ranked:?}");
         }
     }
 
@@ -79,7 +83,8 @@ proptest! {
         let request = request(&shape);
         let (ask, nothing) = (Ask::machine(&fleet, &request), InFlight::default());
         let refused: usize = refusals(&fleet, &nothing, &ask).iter().map(|group| group.hosts).sum();
-        prop_assert_eq!(rank(&fleet, &nothing, &ask).len() + refused, fleet.host_count());
+        let ranked = rank(&fleet, &nothing, &mut Sight::of(&fleet, &nothing), ask);
+        prop_assert_eq!(ranked.len() + refused, fleet.host_count());
     }
 }
 

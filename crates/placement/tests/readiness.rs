@@ -73,7 +73,8 @@ impl World {
     /// With plans in flight for other images.
     fn estimate_beside(&self, image: &str, in_flight: &[&str]) -> Estimate {
         let entry = |image: &str| self.fleet.image(image).expect("it was recorded");
-        let queue = PullQueue::of(&self.fleet, self.host(), in_flight.iter().map(|image| entry(image)));
+        let queue =
+            PullQueue::of(&self.fleet, self.host(), self.fleet.now(), in_flight.iter().map(|image| entry(image)));
         queue.estimate(self.host(), entry(image))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gantry_fleet::Fleet;
 use gantry_machine::{Effect, Outcome};
-use gantry_placement::{Choice, TERMS};
+use gantry_placement::{Choice, Costs, TERMS};
 use gantry_proto::{convert, v1};
 use gantry_types::{HostId, HostSpec, Rev};
 
@@ -56,15 +56,16 @@ impl From<Placed> for v1::PlaceResponse {
 
 fn choice(choice: &Choice) -> v1::Choice {
     v1::Choice {
-        terms: terms(&choice.terms),
+        terms: terms(&choice.costs_us),
         image_bytes: choice.image_bytes,
         present_bytes: choice.present_bytes,
         image_known: choice.image_known,
+        ready_ms: choice.estimate.ready_us.div_ceil(1_000),
     }
 }
 
 /// Score terms by their names.
-pub(crate) fn terms(values: &[i64; TERMS.len()]) -> Vec<v1::ScoreTerm> {
+pub(crate) fn terms(values: &Costs) -> Vec<v1::ScoreTerm> {
     let named = TERMS.iter().zip(values);
     named.map(|(term, &value)| v1::ScoreTerm { name: term.name.to_owned(), value }).collect()
 }

@@ -7,7 +7,7 @@
 use gantry_consensus::{Consensus, ProposeError, SharedState};
 use gantry_fleet::Fleet;
 use gantry_machine::{CreateVolume, Reserve};
-use gantry_placement::{Ask, InFlight, Planner, best, refusals};
+use gantry_placement::{Ask, InFlight, Planner, refusals};
 use gantry_types::{Constraints, PlaceRequest, Refused, RejectionGroup, Rev, Shape};
 use hashbrown::HashMap;
 
@@ -121,6 +121,6 @@ fn no_capacity(fleet: &Fleet, rev: Rev, what: &What) -> Option<Refused> {
 }
 
 fn without_room(fleet: &Fleet, ask: &Ask<'_>) -> Option<Vec<RejectionGroup>> {
-    let nothing = InFlight::default();
-    best(fleet, &nothing, ask).is_none().then(|| refusals(fleet, &nothing, ask))
+    let groups = refusals(fleet, &InFlight::default(), ask);
+    (groups.iter().map(|group| group.hosts).sum::<usize>() == fleet.host_count()).then_some(groups)
 }

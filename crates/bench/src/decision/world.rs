@@ -105,7 +105,7 @@ impl World {
         }
         let devices = match &request.shape.gpu {
             None => Vec::new(),
-            Some(gpu) => match choose_devices(gpu, &room) {
+            Some(gpu) => match choose_devices(gpu, &room, None) {
                 Some(devices) => devices,
                 None => return,
             },

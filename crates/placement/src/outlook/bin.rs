@@ -70,9 +70,9 @@ impl Bin {
         after
     }
 
-    /// The ways to take a demand that differ: a share may go to devices of different fullness or kind. With the free
-    /// thousandths of the device that a share goes to.
-    pub(super) fn options(&self, demand: &Demand) -> SmallVec<[(Option<u16>, Self); 4]> {
+    /// The ways to take a demand that differ: a share may go to devices of different fullness or kind. With the
+    /// device that a share goes to.
+    pub(super) fn options(&self, demand: &Demand) -> SmallVec<[(Option<Slot>, Self); 4]> {
         if !self.fits(demand) {
             return SmallVec::new();
         }
@@ -85,7 +85,7 @@ impl Bin {
         let option = |at: usize| {
             let mut after = self.clone();
             after.take(demand, &[at]);
-            (Some(self.slots[at].free_milli), after)
+            (Some(self.slots[at]), after)
         };
         positions.into_iter().map(option).collect()
     }

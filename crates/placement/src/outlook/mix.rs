@@ -8,7 +8,7 @@ const DEMANDS: usize = 512;
 const KINDS: usize = 64;
 
 /// One shape of machine. The counts are per machine.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Demand {
     pub cpu_milli: u32,
     pub memory_mib: u32,
@@ -64,13 +64,14 @@ impl Mix {
         names.into_iter().fold(0, |bits, name| bits | 1 << self.kind(name))
     }
 
-    /// Replaces what is known by what was seen.
-    pub fn learn(&mut self, seen: impl IntoIterator<Item = Demand>) {
-        let mut counts: BTreeMap<Demand, u32> = BTreeMap::new();
-        for demand in seen {
-            *counts.entry(demand).or_default() += 1;
+    /// Replaces what is known by what was seen, with how often.
+    pub fn learn(&mut self, seen: Vec<(Demand, u64)>) {
+        let mut counts: BTreeMap<Demand, u64> = BTreeMap::new();
+        for (demand, count) in seen {
+            *counts.entry(demand).or_default() += count;
         }
-        self.demands = counts.into_iter().collect();
+        let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+        self.demands = counts.map(|(demand, count)| (demand, count.min(u32::MAX.into()) as u32)).collect();
         // Stable, so that equally frequent ones stay in their order.
         self.demands.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         self.demands.truncate(DEMANDS);

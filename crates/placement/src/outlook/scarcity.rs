@@ -1,13 +1,13 @@
 //! What a placement takes from demands that few hosts can serve.
 
-use super::{Bin, Mix};
+use super::Mix;
 
 /// Prices are in this part of a thousandth.
 const UNIT: i64 = 1 << 16;
 /// The least part of the free GPU that a demand is taken to be able to use: its price grows no further.
 const LEAST_PART: i64 = 50;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Scarcity {
     /// By demand: GPU that it could get, in thousandths, summed over the hosts.
     available: Vec<i64>,
@@ -17,30 +17,21 @@ pub(super) struct Scarcity {
 }
 
 impl Scarcity {
-    pub(super) fn new<'a>(mix: &Mix, bins: impl Iterator<Item = &'a Bin>) -> Self {
-        let mut scarcity = Self { available: vec![0; mix.demands().len()], free: 0, prices: Vec::new() };
-        let empty = Bin::default();
-        for bin in bins {
-            scarcity.add(mix, &empty, bin);
-        }
-        scarcity.price(mix);
-        scarcity
+    pub(super) fn new(mix: &Mix) -> Self {
+        Self { available: vec![0; mix.demands().len()], free: 0, prices: Vec::new() }
     }
 
-    pub(super) fn changed(&mut self, mix: &Mix, before: &Bin, after: &Bin) {
-        self.add(mix, before, after);
-        self.price(mix);
-    }
-
-    fn add(&mut self, mix: &Mix, before: &Bin, after: &Bin) {
-        self.free += after.free_gpu_milli() - before.free_gpu_milli();
-        for ((demand, _), available) in mix.demands().iter().zip(&mut self.available) {
-            let [before, after] = [before, after].map(|bin| i64::from(bin.capacity(demand)));
-            *available += (after - before) * demand.gpu_milli();
+    /// For what fits on a host before and after, by demand, and how much more GPU is free on it. Prices stay.
+    pub(super) fn changed(&mut self, mix: &Mix, [before, after]: [&[u16]; 2], freed_milli: i64) {
+        self.free += freed_milli;
+        let capacities = before.iter().zip(after);
+        for (((demand, _), available), (before, after)) in mix.demands().iter().zip(&mut self.available).zip(capacities)
+        {
+            *available += (i64::from(*after) - i64::from(*before)) * demand.gpu_milli();
         }
     }
 
-    fn price(&mut self, mix: &Mix) {
+    pub(super) fn price(&mut self, mix: &Mix) {
         let asked = |(demand, count): &(super::Demand, u32)| i64::from(*count) * demand.gpu_milli();
         let all: i64 = mix.demands().iter().map(asked).sum::<i64>().max(1);
         let free = self.free.max(1);
@@ -57,7 +48,7 @@ impl Scarcity {
     }
 
     /// In thousandths of a GPU, for what fits before and after, by demand.
-    pub(super) fn taken(&self, mix: &Mix, before: &[u16], after: &[u16]) -> i64 {
+    pub(super) fn taken(&self, mix: &Mix, [before, after]: [&[u16]; 2]) -> i64 {
         let mut sum = 0;
         for (((demand, _), price), (before, after)) in
             mix.demands().iter().zip(&self.prices).zip(before.iter().zip(after))

@@ -1,6 +1,8 @@
 //! GPU that is expected to be free on a host when nothing that comes along fits any more.
 
-use super::{Bin, Demand, Mix};
+use smallvec::SmallVec;
+
+use super::{Bin, Demand, Mix, Slot};
 
 /// Futures over which the expectation is taken.
 const FUTURES: usize = 32;
@@ -14,10 +16,20 @@ const MEMORY_STEPS: u32 = 16;
 const SEED: u64 = 0x6761_6e74_727d;
 
 /// Rows of requests that might come.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Futures {
-    /// By number of the demand in the mix.
+    /// In each row, numbers of demands.
     rows: Vec<Vec<u16>>,
+    demands: Vec<Demand>,
+    /// The least that a machine with GPU needs: where less is left, nothing that is free is taken any more.
+    least: Least,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Least {
+    cpu_milli: u32,
+    memory_mib: u32,
+    milli: u16,
 }
 
 impl Futures {
@@ -42,16 +54,71 @@ impl Futures {
         for at in (1..drawn.len()).rev() {
             drawn.swap(at, (next(&mut state) % (at as u64 + 1)) as usize);
         }
-        Self { rows: drawn.chunks(REQUESTS).map(<[u16]>::to_vec).collect() }
+        let rows = drawn.chunks(REQUESTS).map(<[u16]>::to_vec).collect();
+        let demands: Vec<Demand> = mix.demands().iter().map(|(demand, _)| demand.clone()).collect();
+        let with_gpu = || demands.iter().filter(|demand| demand.devices > 0);
+        let least = Least {
+            cpu_milli: with_gpu().map(|demand| demand.cpu_milli).min().unwrap_or(0),
+            memory_mib: with_gpu().map(|demand| demand.memory_mib).min().unwrap_or(0),
+            milli: with_gpu().map(|demand| demand.milli).min().unwrap_or(0),
+        };
+        Self { rows, demands, least }
     }
 
     /// In thousandths of a GPU. Nothing is stranded where nothing is known of what comes.
-    pub(super) fn stranded_milli(&self, mix: &Mix, bin: &Bin) -> i64 {
-        let mut bin = bin.clone();
-        bin.memory_mib -= bin.memory_mib % (bin.memory_mib / MEMORY_STEPS).max(1).next_power_of_two();
-        let sum: i64 = self.rows.iter().map(|row| left_over(mix, bin.clone(), row)).sum();
+    pub(super) fn stranded_milli(&self, bin: &Bin) -> i64 {
+        if bin.free_gpu_milli() == 0 {
+            return 0;
+        }
+        let memory_mib = bin.memory_mib - bin.memory_mib % (bin.memory_mib / MEMORY_STEPS).max(1).next_power_of_two();
+        let sum: i64 = self.rows.iter().map(|row| self.left_over(bin, memory_mib, row)).sum();
         sum / self.rows.len().max(1) as i64
     }
+
+    /// What is free once every request of a future that fits has taken its room, on the fullest devices that will do.
+    fn left_over(&self, bin: &Bin, mut memory_mib: u32, future: &[u16]) -> i64 {
+        let (mut cpu_milli, mut free_milli) = (bin.cpu_milli, bin.free_gpu_milli());
+        let mut slots: SmallVec<[Slot; 16]> = SmallVec::from_slice(bin.slots());
+        for &at in future {
+            let demand = &self.demands[usize::from(at)];
+            if demand.cpu_milli > cpu_milli || demand.memory_mib > memory_mib {
+                continue;
+            }
+            if demand.devices > 0 {
+                if !take(&mut slots, demand) {
+                    continue;
+                }
+                free_milli -= demand.gpu_milli();
+            }
+            cpu_milli -= demand.cpu_milli;
+            memory_mib -= demand.memory_mib;
+            let Least { cpu_milli: cpu, memory_mib: memory, milli } = self.least;
+            if cpu_milli < cpu || memory_mib < memory || slots.iter().all(|slot| slot.free_milli < milli) {
+                break;
+            }
+        }
+        free_milli
+    }
+}
+
+/// Takes the fullest devices that will do, if they suffice. The slots stay in order.
+fn take(slots: &mut [Slot], demand: &Demand) -> bool {
+    let does = |slot: &Slot| demand.accepts(slot.kind) && slot.free_milli >= demand.milli;
+    let devices = usize::from(demand.devices);
+    if devices > 1 && slots.iter().filter(|slot| does(slot)).count() < devices {
+        return false;
+    }
+    for _ in 0..devices {
+        let Some(at) = slots.iter().position(does) else { return false };
+        slots[at].free_milli -= demand.milli;
+        // Fuller than before, so it may belong further to the front of its kind.
+        let mut at = at;
+        while at > 0 && slots[at - 1] > slots[at] {
+            slots.swap(at - 1, at);
+            at -= 1;
+        }
+    }
+    true
 }
 
 /// How often machines without GPU come along. They go first to CPU that no GPU needs, so they only count as far as there
@@ -75,20 +142,6 @@ fn cpu_weight(mix: &Mix, bins: &[&Bin]) -> u64 {
     (part * part / GPU_WEIGHT).max(1)
 }
 
-/// What is free once every request of a future that fits has taken its room, on the fullest devices that will do.
-fn left_over(mix: &Mix, mut bin: Bin, future: &[u16]) -> i64 {
-    for &at in future {
-        let (demand, _) = &mix.demands()[usize::from(at)];
-        if bin.fits(demand) {
-            bin = bin.taken(demand);
-            if bin.free_gpu_milli() == 0 {
-                return 0;
-            }
-        }
-    }
-    bin.free_gpu_milli()
-}
-
 /// SplitMix64 (Steele, Lea, Flood, OOPSLA '14).
 fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -96,4 +149,46 @@ fn next(state: &mut u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same with bins, which know nothing of what is least.
+    fn plainly(futures: &Futures, mut bin: Bin, future: &[u16]) -> i64 {
+        for &at in future {
+            let demand = &futures.demands[usize::from(at)];
+            if bin.fits(demand) {
+                bin = bin.taken(demand);
+            }
+        }
+        bin.free_gpu_milli()
+    }
+
+    #[test]
+    fn what_is_left_is_what_bins_say_is_left() {
+        let mut state = 7;
+        let mut draw = |below: u64| next(&mut state) % below;
+        for _ in 0..300 {
+            let mut mix = Mix::of_kinds(["a", "b", "c"]);
+            let demands: Vec<Demand> = (0..6)
+                .map(|_| {
+                    let devices = [0, 1, 1, 1, 2, 4][draw(6) as usize];
+                    let milli = if devices == 1 { 100 + 100 * draw(10) as u16 } else { 1_000 };
+                    let (cpu_milli, memory_mib) = (draw(16) as u32 * 500, draw(8) as u32 * 1_024);
+                    Demand { cpu_milli, memory_mib, devices, milli, kinds: draw(8) }
+                })
+                .collect();
+            mix.learn(demands.into_iter().map(|demand| (demand, 1)).collect());
+            let slots = (0..draw(9)).map(|_| Slot { kind: draw(3) as u8, free_milli: draw(11) as u16 * 100 });
+            let slots: Vec<Slot> = slots.collect();
+            let bin = Bin::new(draw(64) as u32 * 500, 1 << 15, slots);
+            let futures = Futures::new(&mix, &[&bin]);
+            for row in &futures.rows {
+                let expected = plainly(&futures, bin.clone(), row);
+                assert_eq!(futures.left_over(&bin, bin.memory_mib, row), expected, "{bin:?} {:?}", futures.demands);
+            }
+        }
+    }
 }

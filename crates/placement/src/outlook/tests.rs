@@ -6,7 +6,7 @@ const EIGHT: Demand = Demand { cpu_milli: 64_000, memory_mib: 65_536, devices: 8
 
 fn mix(seen: &[(Demand, u32)]) -> Mix {
     let mut mix = Mix::of_kinds(["common", "rare"]);
-    mix.learn(seen.iter().flat_map(|(demand, count)| std::iter::repeat_n(demand.clone(), *count as usize)));
+    mix.learn(seen.iter().map(|(demand, count)| (demand.clone(), u64::from(*count))).collect());
     mix
 }
 
@@ -25,8 +25,8 @@ fn a_bin_says_what_fits_and_what_is_left() {
     assert_eq!((host.capacity(&HALF), host.capacity(&WHOLE), host.capacity(&EIGHT)), (3, 1, 0));
     let after = host.taken(&HALF);
     assert_eq!((after, host.free_gpu_milli()), (bin(0, 12, &[100, 300, 1_000]).with_memory(784_384), 1_900));
-    let ways: Vec<Option<u16>> = host.options(&HALF).into_iter().map(|(free, _)| free).collect();
-    assert_eq!(ways, [Some(600), Some(1_000)]);
+    let ways: Vec<u16> = host.options(&HALF).into_iter().filter_map(|(slot, _)| Some(slot?.free_milli)).collect();
+    assert_eq!(ways, [600, 1_000]);
     assert_eq!(bin(0, 3, &[1_000]).options(&HALF).len(), 0);
 }
 
@@ -35,7 +35,7 @@ fn a_share_goes_where_its_counterpart_is() {
     let bins = [bin(0, 96, &[1_000; 8]), bin(0, 92, &[500, 1_000, 1_000, 1_000, 1_000, 1_000, 1_000, 1_000])];
     let mut outlook = Outlook::new(mix(&[(HALF, 1), (WHOLE, 40)]), bins.iter());
     assert!(cost(&mut outlook, &bins[1], &HALF) < cost(&mut outlook, &bins[0], &HALF));
-    assert_eq!(outlook.fit(&bins[1], &HALF).unwrap().device_free_milli, Some(500));
+    assert_eq!(outlook.fit(&bins[1], &HALF).unwrap().device, Some(Slot { kind: 0, free_milli: 500 }));
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn room_that_nobody_can_use_is_counted_as_stranded() {
     // Without CPU for a whole machine, the second GPU is lost to all that is asked for.
     let bins = [bin(0, 24, &[1_000; 2]), bin(0, 20, &[1_000; 2])];
     let outlook = Outlook::new(mix(&[(WHOLE, 10)]), bins.iter());
-    let [good, bad] = [&bins[0], &bins[1]].map(|bin| outlook.futures.stranded_milli(&outlook.mix, bin));
+    let [good, bad] = [&bins[0], &bins[1]].map(|bin| outlook.futures.stranded_milli(bin));
     assert_eq!((good, bad), (0, 1_000));
 }
 
@@ -71,10 +71,11 @@ fn an_outlook_that_follows_changes_is_one_made_anew() {
     let mut bins = vec![bin(0, 96, &[1_000; 8]), bin(1, 64, &[1_000; 4]), bin(0, 16, &[1_000; 2])];
     let mut following = Outlook::new(mix(&seen), bins.iter());
     for (at, demand) in [(0, &HALF), (1, &WHOLE), (0, &WHOLE), (2, &HALF), (1, &HALF)] {
-        let after = following.fit(&bins[at], demand).unwrap().after;
+        let after = bins[at].taken(demand);
         following.changed(&bins[at], &after);
         bins[at] = after;
     }
+    following.reprice();
     let mut anew = Outlook::new(mix(&seen), bins.iter());
     for bin in &bins {
         assert_eq!(following.fit(bin, &HALF), anew.fit(bin, &HALF));

@@ -9,7 +9,7 @@ use gantry_types::HostId;
 use crate::{Ask, InFlight, constraint::zone_refusals};
 
 /// By zone number: one bit a constraint that refuses; nothing before the first look.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ZoneAnswers(Vec<Option<u64>>);
 
 impl ZoneAnswers {

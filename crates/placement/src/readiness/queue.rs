@@ -1,7 +1,7 @@
 //! What a host still has to fetch and unpack for machines that are on their way to it.
 
 use gantry_fleet::{Fleet, Host, ImageEntry};
-use gantry_types::{LayerId, LayerState};
+use gantry_types::{LayerId, LayerState, Stamp};
 use smallvec::SmallVec;
 
 use super::{
@@ -31,10 +31,19 @@ pub struct PullQueue {
 }
 
 impl PullQueue {
+    /// Of a host that fetches nothing.
+    pub fn idle(paces: Paces, now_ms: Stamp) -> Self {
+        Self { now_us: now_ms.saturating_mul(1_000), link: Link::new(paces), coming: SmallVec::new() }
+    }
+
     /// The queue of a host as it is applied, and with the images of machines that plans in flight send there.
-    pub fn of<'a>(fleet: &Fleet, host: &Host, in_flight: impl IntoIterator<Item = &'a ImageEntry>) -> Self {
-        let now_us = fleet.now().saturating_mul(1_000);
-        let mut queue = Self { now_us, link: Link::new(Paces::of(&host.rates())), coming: SmallVec::new() };
+    pub fn of<'a>(
+        fleet: &Fleet,
+        host: &Host,
+        now_ms: Stamp,
+        in_flight: impl IntoIterator<Item = &'a ImageEntry>,
+    ) -> Self {
+        let mut queue = Self::idle(Paces::of(&host.rates()), now_ms);
         queue.add_reported(fleet, host);
         queue.add_granted(fleet, host);
         in_flight.into_iter().for_each(|image| queue.push(host, image));
@@ -79,7 +88,7 @@ impl PullQueue {
         let newest = host.reservations().len().saturating_sub(MACHINES_LOOKED_AT);
         for &id in &host.reservations()[newest..] {
             let Some(machine) = fleet.reservation(id) else { continue };
-            if machine.created_at.saturating_add(PULL_MS) < fleet.now() {
+            if machine.created_at.saturating_add(PULL_MS).saturating_mul(1_000) < self.now_us {
                 continue;
             }
             let at_us = machine.created_at.saturating_mul(1_000);

@@ -116,7 +116,7 @@ pub fn digest(n: u8) -> Digest {
 
 /// Different for each layer, so that overlaps of different layers differ.
 pub fn layer_bytes(n: u8) -> u64 {
-    1 << n
+    1 << (n + 20)
 }
 
 fn state() -> impl Strategy<Value = LayerState> {
@@ -148,16 +148,16 @@ pub fn spec() -> impl Strategy<Value = HostSpec> {
         indices.into_iter().zip(kinds).map(device).collect::<Vec<_>>()
     });
     // Less than some images have, as much as some have together, enough, or not declared.
-    let cache = select(vec![0u64, 0, 30, 100, 180, 255]);
+    let cache = select(vec![0u64, 0, 30, 100, 180, 255]).prop_map(|mib| mib << 20);
     (devices, (0..2u8, 0..2u8), option::of(label()), 1..10u64, 0..4u64, 2..30u64, 0..20u64, cache).prop_map(
-        |(devices, (region, zone), label, shared, performance, memory_bytes, volume_bytes, cache_bytes)| HostSpec {
+        |(devices, (region, zone), label, shared, performance, memory_mib, volume_bytes, cache_bytes)| HostSpec {
             region: format!("region-{region}"),
             zone: format!("zone-{zone}"),
             labels: label.into_iter().collect(),
             cpu_shared_milli: shared * 1_000,
             cpu_overcommit_percent: if shared % 2 == 0 { 150 } else { 0 },
             cpu_performance_milli: performance * 1_000,
-            memory_bytes,
+            memory_bytes: memory_mib << 20,
             volume_bytes,
             cache_bytes,
             devices,
@@ -177,10 +177,10 @@ pub fn shape() -> impl Strategy<Value = Shape> {
     let amounts = select(vec![(1, 1_000), (1, 1_000), (1, 100), (1, 250), (1, 600), (2, 1_000), (3, 1_000)]);
     let gpu = (kinds, amounts, proptest::bool::weighted(0.2))
         .prop_map(|(kinds, (count, milli), same_nvlink_group)| GpuShape { kinds, count, milli, same_nvlink_group });
-    (0..2i32, 1..4u64, 0..5u64, option::weighted(0.7, gpu)).prop_map(|(cpu_kind, cpu, memory_bytes, gpu)| Shape {
+    (0..2i32, 1..4u64, 0..5u64, option::weighted(0.7, gpu)).prop_map(|(cpu_kind, cpu, memory_mib, gpu)| Shape {
         cpu_kind,
         cpu_milli: cpu * 500,
-        memory_bytes,
+        memory_bytes: memory_mib << 20,
         gpu,
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use gantry_fleet::{EndReason, FEATURE_LEVEL_MAX, Fleet, Grant, LayerReport};
-use gantry_placement::{Ask, CONSTRAINTS, InFlight, Planned, Planner, Room, admits, best, choose_devices, refusals};
+use gantry_placement::{Ask, CONSTRAINTS, InFlight, Planned, Planner, Room, admits, refusals};
 use gantry_types::{Constraints, PlaceRequest, Plan, Refused, RejectionGroup, VolumeRequest};
 use proptest::{prelude::*, test_runner::TestCaseError};
 
@@ -34,7 +34,9 @@ type Outcome = Result<(), TestCaseError>;
 impl World {
     pub fn run(&mut self, script: &Script) -> Outcome {
         self.fleet.set_feature_level(FEATURE_LEVEL_MAX).expect("it is the newest");
-        script.steps.iter().try_for_each(|step| {
+        (1..).zip(&script.steps).try_for_each(|(rev, step)| {
+            // What hosts fetch arrives meanwhile.
+            self.fleet.begin(rev, self.fleet.now() + rev % 7 * 30);
             self.step(step, &script.requests)?;
             let checked = self.fleet.check();
             prop_assert!(checked.is_ok(), "after {step:?}: {checked:?}");
@@ -125,47 +127,33 @@ impl World {
     fn plan(&mut self, request: PlaceRequest) -> Outcome {
         self.planner.catch_up(&self.fleet);
         let mut future = self.future(true);
+        let expected = self.planner.clone().plan_by_all(&self.fleet, &request);
         let outcome = self.planner.plan(&self.fleet, &request);
+        prop_assert_eq!(&outcome, &expected);
         let (planned, groups) = split(outcome)?;
         let plans = planned.as_ref().map_or_else(Vec::new, |planned| planned.plans.clone());
-        let mut expected = Vec::new();
-        // Looks at every host for every machine.
-        while expected.len() < request.count as usize {
-            let Some(ranked) = best(&future, &InFlight::default(), &Ask::machine(&future, &request)) else { break };
-            let host = ranked.score.host.0;
-            expected.push((host, ranked.score.terms));
-            // Where the request is refused as a whole, its plans are not told.
-            let plan = plans.get(expected.len() - 1).filter(|plan| plan.host == host).cloned();
-            let plan = plan.unwrap_or_else(|| naive_plan(&future, &request, host));
-            self.plan_is_allowed(&future, &request, &plan)?;
-            let group = request.constraints.group.clone();
-            let constraints = Constraints { group, ..Constraints::default() };
-            let in_flight = PlaceRequest { constraints, ..request.clone() };
-            future.grant(Grant { request: &in_flight, plan: &plan });
+        for plan in &plans {
+            self.plan_is_allowed(&future, &request, plan)?;
+            grant(&mut future, &request, plan);
         }
-        let missing = request.count as usize - expected.len();
         self.refused_by.extend(groups.iter().map(|group| group.example.constraint));
-        if missing > 0 {
+        if planned.is_some() && plans.len() < request.count as usize {
             prop_assert_eq!(groups.iter().map(|group| group.hosts).sum::<usize>(), self.fleet.host_count());
             // Volumes in flight have no number yet, but have one in the future.
             if request.constraints.volume == 0 {
-                let ask = Ask::machine(&future, &request);
-                prop_assert_eq!(groups, refusals(&future, &InFlight::default(), &ask));
+                prop_assert_eq!(groups, refusals(&future, &InFlight::default(), &Ask::machine(&future, &request)));
             }
         }
         match planned {
             Some(planned) => {
-                let hosts: Vec<_> =
-                    plans.iter().map(|plan| plan.host).zip(planned.choices.iter().map(|c| c.terms)).collect();
-                prop_assert_eq!(hosts, expected);
-                prop_assert_eq!(planned.missing as usize, missing);
+                prop_assert_eq!(planned.missing as usize + plans.len(), request.count as usize);
                 self.planned += planned.plans.len();
                 self.proposed.push_back(Proposed::Machines(request, planned.plans));
             }
             None => {
                 // Refused as a whole: what was found took no room in the end.
-                let nothing_fits =
-                    best(&self.future(true), &InFlight::default(), &Ask::machine(&self.fleet, &request)).is_none();
+                let refused = refusals(&future, &InFlight::default(), &Ask::machine(&future, &request));
+                let nothing_fits = refused.iter().map(|group| group.hosts).sum::<usize>() == future.host_count();
                 prop_assert!(nothing_fits || request.all_or_nothing && request.count > 1);
                 prop_assert!(self.planner.try_plan(&self.fleet, &request).is_none());
                 self.refused += 1;
@@ -177,15 +165,16 @@ impl World {
     fn plan_volume(&mut self, request: VolumeRequest) -> Outcome {
         self.planner.catch_up(&self.fleet);
         let future = self.future(false);
-        let expected = best(&future, &InFlight::default(), &Ask::volume(&future, &request)).map(|r| r.score.host.0);
+        let ask = Ask::volume(&future, &request);
+        let refused = refusals(&future, &InFlight::default(), &ask);
         let planned = self.planner.plan_volume(&self.fleet, &request);
-        prop_assert_eq!(planned, expected);
-        self.refused_by.extend(
-            refusals(&future, &InFlight::default(), &Ask::volume(&future, &request))
-                .iter()
-                .map(|g| g.example.constraint),
-        );
+        let nothing_fits = refused.iter().map(|group| group.hosts).sum::<usize>() == future.host_count();
+        prop_assert_eq!(planned.is_none(), nothing_fits);
+        self.refused_by.extend(refused.iter().map(|g| g.example.constraint));
         if let Some(host) = planned {
+            let room = Room::applied(&future, future.host(host).expect("it was planned"), &request.app);
+            let refused = CONSTRAINTS.iter().find(|constraint| (constraint.check)(&ask, &room).is_err());
+            prop_assert!(refused.is_none(), "{refused:?}");
             self.proposed.push_back(Proposed::Volume(request, host));
         }
         Ok(())
@@ -205,10 +194,10 @@ impl World {
     }
 }
 
-fn naive_plan(fleet: &Fleet, request: &PlaceRequest, host: u32) -> Plan {
-    let room = fleet.host(host).map(|host| Room::applied(fleet, host, &request.app));
-    let devices = request.shape.gpu.as_ref().zip(room).and_then(|(gpu, room)| choose_devices(gpu, &room));
-    Plan { host, devices: devices.unwrap_or_default() }
+/// As what is in flight: without constraints but for its group.
+fn grant(fleet: &mut Fleet, request: &PlaceRequest, plan: &Plan) {
+    let constraints = Constraints { group: request.constraints.group.clone(), ..Constraints::default() };
+    fleet.grant(Grant { request: &PlaceRequest { constraints, ..request.clone() }, plan });
 }
 
 /// Of a volume that takes disk and is nobody's.

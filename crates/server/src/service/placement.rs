@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use gantry_fleet::Fleet;
 use gantry_machine::{Effect, Release, Renew, fingerprint};
-use gantry_placement::{Ask, InFlight, Room, choose_devices, rank, refusals};
+use gantry_placement::{Ask, InFlight, Room, Sight, choose_devices, present_bytes, rank, refusals};
 use gantry_proto::{
     WireError, convert,
     v1::{self, get_request::Key, placement_server::Placement},
@@ -181,17 +181,22 @@ fn find<'a>(fleet: &'a Fleet, key: &Key) -> Result<impl Iterator<Item = &'a Rese
 fn explain(fleet: &Fleet, rev: u64, request: &PlaceRequest, top: usize) -> v1::ExplainResponse {
     let ask = Ask::machine(fleet, request);
     let nothing = InFlight::default();
-    let ranked = rank(fleet, &nothing, &ask);
+    let mut sight = Sight::of(fleet, &nothing);
+    let ranked = rank(fleet, &nothing, &mut sight, ask);
     let hosts = ranked.iter().take(top).filter_map(|ranked| {
-        let host = fleet.host(ranked.score.host.0)?;
+        let host = fleet.host(ranked.host())?;
         let gpu = request.shape.gpu.as_ref();
-        let devices = gpu.and_then(|gpu| choose_devices(gpu, &Room::applied(fleet, host, &request.app)));
+        let devices = gpu.and_then(|gpu| {
+            let free_milli = ranked.device.map(|device| device.free_milli.into());
+            choose_devices(gpu, &Room::applied(fleet, host, &request.app), free_milli)
+        });
         Some(v1::RankedHost {
             host: host.spec.name.clone(),
             region: host.spec.region.clone(),
             zone: host.spec.zone.clone(),
-            terms: answer::terms(&ranked.score.terms),
-            present_bytes: ranked.present_bytes,
+            terms: answer::terms(&ranked.costs_us),
+            present_bytes: present_bytes(ask.image, host),
+            ready_ms: ranked.estimate.ready_us.div_ceil(1_000),
             devices: devices.unwrap_or_default().into_iter().map(Into::into).collect(),
         })
     });

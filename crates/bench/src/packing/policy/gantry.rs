@@ -15,6 +15,7 @@ pub(super) const POLICY: Policy =
 
 struct Gantry {
     outlook: Outlook,
+    n: u32,
     /// Nodes that offer the same are looked at once; the first of them is chosen.
     nodes: BTreeMap<Bin, BTreeSet<usize>>,
 }
@@ -22,13 +23,13 @@ struct Gantry {
 impl Gantry {
     fn new(trace: &Trace, rooms: &[Room]) -> Self {
         let mut mix = Mix::of_kinds(trace.models.iter().map(String::as_str));
-        mix.learn(trace.pods.iter().map(demand));
+        mix.learn(trace.pods.iter().map(|pod| (demand(pod), 1)).collect());
         let mut nodes: BTreeMap<Bin, BTreeSet<usize>> = BTreeMap::new();
         for (at, room) in rooms.iter().enumerate() {
             nodes.entry(bin(room)).or_default().insert(at);
         }
         let bins: Vec<Bin> = rooms.iter().map(bin).collect();
-        Self { outlook: Outlook::new(mix, bins.iter()), nodes }
+        Self { n: 0, outlook: Outlook::new(mix, bins.iter()), nodes }
     }
 }
 
@@ -54,7 +55,7 @@ impl Choose for Gantry {
         for (bin, nodes) in &self.nodes {
             let (Some(&first), Some(fit)) = (nodes.first(), self.outlook.fit(bin, &demand)) else { continue };
             if best.is_none_or(|(cost, at, _)| (fit.cost, first) < (cost, at)) {
-                best = Some((fit.cost, first, fit.device_free_milli));
+                best = Some((fit.cost, first, fit.device.map(|slot| slot.free_milli)));
             }
         }
         let (_, node, device_free_milli) = best?;
@@ -69,6 +70,10 @@ impl Choose for Gantry {
     fn placed(&mut self, node: usize, before: &Room, after: &Room) {
         let (before, after) = (bin(before), bin(after));
         self.outlook.changed(&before, &after);
+        self.n += 1;
+        if self.n % 300 == 0 {
+            self.outlook.reprice();
+        }
         if let Some(nodes) = self.nodes.get_mut(&before) {
             nodes.remove(&node);
             if nodes.is_empty() {

@@ -4,10 +4,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use gantry_fleet::{Fleet, Host, Journal, Scheduling, Usage};
+use gantry_fleet::{Fleet, Host, Scheduling, Usage};
 use gantry_types::{CpuKind, HostId, HostSpec};
 
-use crate::{Ask, InFlight, Room, constraint::OF_OFFER};
+use super::Asked;
+use crate::{InFlight, Room, constraint::OF_OFFER};
 
 /// One host's room, plans in flight included. Nothing is left of a host that is gone, not open or unreachable.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,7 +16,7 @@ pub(crate) struct Row {
     cpu_shared_milli: u64,
     cpu_performance_milli: u64,
     memory_bytes: u64,
-    pub(crate) gpu_milli: u32,
+    gpu_milli: u32,
     /// What the emptiest GPU has left.
     gpu_most_milli: u32,
     /// Which of the distinct declarations is the host's.
@@ -23,50 +24,40 @@ pub(crate) struct Row {
     open: bool,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Rooms {
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rows {
     /// By host number.
     rows: Vec<Row>,
     /// The distinct declarations, held so that an address stands for one of them only.
     offers: Vec<Arc<HostSpec>>,
     by_address: BTreeMap<usize, u32>,
-    position: Option<u64>,
 }
 
 /// What an ask needs of a row, and what is known of the declarations.
-#[derive(Debug)]
-pub(crate) struct Need<'a> {
-    ask: &'a Ask<'a>,
+#[derive(Debug, Default)]
+pub(crate) struct Need {
     cpu_shared_milli: u64,
     cpu_performance_milli: u64,
     memory_bytes: u64,
     gpu_milli: u32,
     gpu_each_milli: u32,
-    /// By offer: whether an empty host of it would do.
+    /// By offer, once asked: whether an empty host of it would do.
     verdicts: Vec<Option<bool>>,
 }
 
-impl Rooms {
-    /// Takes over what was touched up to the journal's end.
-    pub(crate) fn catch_up(&mut self, fleet: &Fleet, in_flight: &InFlight, journal: &Journal) {
-        // Whoever redeclares often leaves declarations behind that no host has.
-        let crowded = self.offers.len() > 2 * fleet.host_count() + 64;
-        let touched = self.position.filter(|_| !crowded).and_then(|position| journal.since(position));
-        match touched {
-            Some(entries) => entries.for_each(|touched| self.renew(fleet, in_flight, touched.host)),
-            None => {
-                *self = Self::default();
-                fleet.host_ids().for_each(|id| self.renew(fleet, in_flight, id));
-            }
-        }
-        self.position = Some(journal.end());
+impl Rows {
+    /// Whoever redeclares often leaves declarations behind that no host has.
+    pub(super) fn is_crowded(&self, fleet: &Fleet) -> bool {
+        self.offers.len() > 2 * fleet.host_count() + 64
     }
 
-    fn renew(&mut self, fleet: &Fleet, in_flight: &InFlight, id: HostId) {
+    /// Takes over what a host has left. Returns whether its declaration was not known before.
+    pub(super) fn renew(&mut self, fleet: &Fleet, in_flight: &InFlight, id: HostId) -> bool {
         let at = id as usize;
         if self.rows.len() <= at {
             self.rows.resize(at + 1, Row::default());
         }
+        let offers = self.offers.len();
         let open = |host: &&Host| host.scheduling == Scheduling::Open && !host.unreachable;
         self.rows[at] = match fleet.host(id).filter(open) {
             None => Row::default(),
@@ -75,6 +66,7 @@ impl Rooms {
                 in_flight.with_room(fleet, host, "", None, |room| row(room, offer))
             }
         };
+        self.offers.len() > offers
     }
 
     fn offer(&mut self, offer: &Arc<HostSpec>) -> u32 {
@@ -86,29 +78,14 @@ impl Rooms {
         number
     }
 
-    pub(crate) fn need<'a>(&self, ask: &'a Ask<'a>) -> Need<'a> {
-        let (mut cpu_shared_milli, mut cpu_performance_milli) = (0, 0);
-        if let Some(shape) = ask.shape {
-            match shape.cpu_kind() {
-                CpuKind::Shared => cpu_shared_milli = shape.cpu_milli,
-                CpuKind::Performance => cpu_performance_milli = shape.cpu_milli,
-            }
-        }
-        let gpu = ask.shape.and_then(|shape| shape.gpu.as_ref());
-        Need {
-            ask,
-            cpu_shared_milli,
-            cpu_performance_milli,
-            memory_bytes: ask.shape.map_or(0, |shape| shape.memory_bytes),
-            gpu_milli: gpu.map_or(0, |gpu| gpu.total_milli().min(u64::from(u32::MAX)) as u32),
-            gpu_each_milli: gpu.map_or(0, |gpu| gpu.milli),
-            verdicts: vec![None; self.offers.len()],
-        }
+    pub(super) fn offers(&self) -> impl Iterator<Item = &HostSpec> {
+        self.offers.iter().map(Arc::as_ref)
     }
 
     /// The row of a host that may do; none where a constraint would refuse it for certain.
-    pub(crate) fn may_fit(&self, fleet: &Fleet, need: &mut Need<'_>, id: HostId) -> Option<&Row> {
+    pub(super) fn may_fit(&self, fleet: &Fleet, asked: &mut Asked<'_>, id: HostId) -> Option<&Row> {
         let row = self.rows.get(id as usize)?;
+        let need = &mut asked.need;
         let has_room = row.open
             && row.gpu_most_milli >= need.gpu_each_milli
             && row.gpu_milli >= need.gpu_milli
@@ -118,9 +95,55 @@ impl Rooms {
         if !has_room {
             return None;
         }
-        let ask = need.ask;
-        let verdict = &mut need.verdicts[row.offer as usize];
-        verdict.get_or_insert_with(|| empty_would_do(fleet, ask, id)).then_some(row)
+        if need.verdicts.len() < self.offers.len() {
+            need.verdicts.resize(self.offers.len(), None);
+        }
+        let does = match need.verdicts[row.offer as usize] {
+            Some(does) => does,
+            None => {
+                let does = empty_would_do(fleet, asked, id);
+                asked.need.verdicts[row.offer as usize] = Some(does);
+                does
+            }
+        };
+        does.then_some(row)
+    }
+}
+
+impl Need {
+    pub(super) fn of(ask: &crate::Ask<'_>) -> Self {
+        let mut need = Self::default();
+        let Some(shape) = ask.shape else { return need };
+        match shape.cpu_kind() {
+            CpuKind::Shared => need.cpu_shared_milli = shape.cpu_milli,
+            CpuKind::Performance => need.cpu_performance_milli = shape.cpu_milli,
+        }
+        need.memory_bytes = shape.memory_bytes;
+        if let Some(gpu) = &shape.gpu {
+            need.gpu_milli = gpu.total_milli().min(u64::from(u32::MAX)) as u32;
+            need.gpu_each_milli = gpu.milli;
+        }
+        need
+    }
+
+    /// No more machines than so many fit beside the first, up to `limit`.
+    pub(super) fn more_at_most(&self, row: &Row, limit: u64) -> u64 {
+        let enough = limit + 1;
+        // Multiplying once is cheaper than dividing.
+        let holds = |have: u64, want: u64| want.saturating_mul(enough) <= have;
+        if holds(row.cpu_shared_milli, self.cpu_shared_milli)
+            && holds(row.cpu_performance_milli, self.cpu_performance_milli)
+            && holds(row.memory_bytes, self.memory_bytes)
+            && holds(row.gpu_milli.into(), self.gpu_milli.into())
+        {
+            return limit;
+        }
+        let times = |have: u64, want: u64| have.checked_div(want).unwrap_or(enough);
+        let machines = times(row.cpu_shared_milli, self.cpu_shared_milli)
+            .min(times(row.cpu_performance_milli, self.cpu_performance_milli))
+            .min(times(row.memory_bytes, self.memory_bytes))
+            .min(times(row.gpu_milli.into(), self.gpu_milli.into()));
+        machines.saturating_sub(1).min(limit)
     }
 }
 
@@ -139,9 +162,9 @@ fn row(room: &Room<'_>, offer: u32) -> Row {
 }
 
 /// Whether a host with this one's declaration and nothing on it would do, as far as the declaration says.
-fn empty_would_do(fleet: &Fleet, ask: &Ask<'_>, id: HostId) -> bool {
+fn empty_would_do(fleet: &Fleet, asked: &Asked<'_>, id: HostId) -> bool {
     let Some(host) = fleet.host(id) else { return false };
     let usage = Usage::empty(host.offer.devices.len());
     let room = Room { fleet, host, usage: &usage, app_machines: 0, in_flight: None };
-    OF_OFFER.iter().all(|constraint| (constraint.check)(ask, &room).is_ok())
+    OF_OFFER.iter().all(|constraint| (constraint.check)(&asked.ask, &room).is_ok())
 }

@@ -1,0 +1,430 @@
+//! What a planner knows of every host beyond the fleet: what it has left with the plans in flight, what is being fetched to
+//! it, and what its room is worth to what comes.
+//!
+//! All of it follows the journal of touched hosts. What is relearnt now and then, prices and the mix of what is asked for,
+//! changes the scores of all hosts at once: then [`Sight::generation`] is another, and nothing scored before counts.
+
+mod rows;
+mod seen;
+
+use std::collections::BTreeSet;
+
+use gantry_fleet::{Fleet, Host, ImageEntry, Journal};
+use gantry_types::{HostId, Shape, Stamp};
+
+use self::{
+    rows::{Need, Rows},
+    seen::Seen,
+};
+use crate::{
+    Ask, InFlight, Ranked, Room, Score, Weights,
+    constraint::first_refusal,
+    outlook::{Bin, Demand, Fit, Mix, Outlook},
+    readiness::{Estimate, Paces, PullQueue, at_best_us},
+    refusal::Refusal,
+    score::{self, FOLLOWERS},
+};
+
+/// Pulls are looked at as of a time that goes on in steps: within one, nothing that was scored changes by itself.
+const STEP_MS: u64 = 100;
+/// Hosts whose pulls are looked at again with each step, whether or not somebody asks for them.
+const PULLING_PER_STEP: usize = 64;
+/// Prices are set anew once one in so many hosts got a machine, and at least so many machines were placed.
+const HOSTS_PER_PRICE: u64 = 4;
+const MACHINES_PER_PRICE: u64 = 64;
+
+#[derive(Clone, Debug, Default)]
+pub struct Sight {
+    rows: Rows,
+    /// By host number.
+    details: Vec<Detail>,
+    /// Hosts that fetched something when they were looked at last.
+    pulling: BTreeSet<HostId>,
+    /// Where among these the next look begins.
+    pulling_next: HostId,
+    /// The shortest times of all hosts so far.
+    fastest: Option<Paces>,
+    outlook: Outlook,
+    kinds: Vec<String>,
+    /// No host's least cost is below this.
+    least_cost: i64,
+    seen: Seen,
+    now_ms: Stamp,
+    /// Machines placed since prices were set.
+    placed: u64,
+    generation: u64,
+    position: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Detail {
+    bin: Bin,
+    /// Of any placement, in steps; once asked for.
+    least_cost: Option<i64>,
+    paces: Paces,
+    /// What the host fetches, as of that time; nothing where it fetches nothing.
+    pulls: Option<Box<(Stamp, PullQueue)>>,
+}
+
+/// A request with all that is found out about it once.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    pub(crate) ask: Ask<'a>,
+    pub(crate) weights: Weights,
+    app_number: Option<u32>,
+    demand: Option<Demand>,
+    need: Need,
+}
+
+/// What a feasible host would be like for a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prospect {
+    pub(crate) estimate: Estimate,
+    /// What fetching takes at best that nobody else has asked for.
+    pub(crate) fetch_us: u64,
+    /// The part of the wait that those who come after will not have: all of it where nothing else is being fetched.
+    pub(crate) alone_us: u64,
+    pub(crate) fit: Option<Fit>,
+    /// Further machines of the shape that would fit.
+    pub(crate) more: u64,
+}
+
+/// What is known of a host without looking at it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outline {
+    pub(crate) host: HostId,
+    pub(crate) region: u16,
+    /// The wait, and [`Prospect::alone_us`], at least.
+    pub(crate) ready_us: u64,
+    pub(crate) more_at_most: u64,
+    /// In steps of the outlook.
+    pub(crate) least_cost: i64,
+}
+
+impl Sight {
+    /// Over a fleet with these plans in flight. What comes is taken to be like what stands.
+    pub fn of(fleet: &Fleet, in_flight: &InFlight) -> Self {
+        let mut sight = Self::default();
+        sight.relearn(fleet, in_flight);
+        sight
+    }
+
+    /// Machines of a shape are asked for.
+    pub(crate) fn count(&mut self, shape: &Shape, machines: u64) {
+        self.seen.add(shape, machines);
+    }
+
+    /// A machine is placed.
+    pub(crate) fn placed(&mut self) {
+        self.placed += 1;
+    }
+
+    /// Forgets everything but what was asked for.
+    pub(crate) fn reset(&mut self) {
+        self.position = None;
+    }
+
+    /// What was scored under another generation says nothing now.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// As of when pulls are looked at.
+    pub(crate) fn now_ms(&self) -> Stamp {
+        self.now_ms
+    }
+
+    /// Takes over what was touched, what time it is, and what was learnt. Between two calls nothing but
+    /// [`Sight::follow`] changes what hosts score.
+    pub(crate) fn catch_up(&mut self, fleet: &Fleet, in_flight: &InFlight, journal: &Journal) {
+        let now = fleet.now();
+        if now < self.now_ms || now >= self.now_ms + STEP_MS {
+            self.now_ms = now;
+            self.look_at_pulls(fleet, in_flight);
+        }
+        let relearn = self.position.is_none() || self.seen.is_news() || self.rows.is_crowded(fleet);
+        if relearn || self.follow(fleet, in_flight, journal) {
+            self.relearn(fleet, in_flight);
+        } else if self.placed >= MACHINES_PER_PRICE.max(fleet.host_count() as u64 / HOSTS_PER_PRICE) {
+            self.outlook.reprice();
+            self.placed = 0;
+            self.generation += 1;
+        }
+        self.position = Some(journal.end());
+    }
+
+    /// Takes over what was touched. Returns whether all must be learnt anew.
+    pub(crate) fn follow(&mut self, fleet: &Fleet, in_flight: &InFlight, journal: &Journal) -> bool {
+        let Some(touched) = self.position.and_then(|position| journal.since(position)) else { return true };
+        let mut is_new = false;
+        touched.for_each(|touched| is_new |= self.renew(fleet, in_flight, touched.host));
+        self.position = Some(journal.end());
+        is_new && kinds(&self.rows) != self.kinds
+    }
+
+    fn relearn(&mut self, fleet: &Fleet, in_flight: &InFlight) {
+        if self.seen.is_empty() {
+            self.seen.add_standing(fleet);
+        }
+        (self.rows, self.details, self.pulling) = (Rows::default(), Vec::new(), BTreeSet::new());
+        (self.fastest, self.least_cost) = (None, 0);
+        self.outlook = Outlook::default();
+        self.now_ms = fleet.now();
+        fleet.host_ids().for_each(|id| _ = self.rows.renew(fleet, in_flight, id));
+        self.kinds = kinds(&self.rows);
+        let mut mix = Mix::of_kinds(self.kinds.iter().map(String::as_str));
+        mix.learn(self.seen.shapes().map(|(shape, count)| (demand(&mix, &self.kinds, shape), count)).collect());
+        self.seen.learnt();
+        let mut bins = Vec::with_capacity(fleet.host_count());
+        for host in fleet.hosts() {
+            bins.push(in_flight.with_room(fleet, host, "", None, |room| bin(&mix, room)));
+        }
+        self.outlook = Outlook::new(mix, bins.iter());
+        for (id, bin) in fleet.host_ids().zip(bins) {
+            self.detail(fleet, in_flight, id, bin);
+        }
+        self.placed = 0;
+        self.generation += 1;
+    }
+
+    /// Returns whether the host's declaration is new.
+    fn renew(&mut self, fleet: &Fleet, in_flight: &InFlight, id: HostId) -> bool {
+        let is_new = self.rows.renew(fleet, in_flight, id);
+        let mix = self.outlook.mix();
+        let after = fleet.host(id).map(|host| in_flight.with_room(fleet, host, "", None, |room| bin(mix, room)));
+        let after = after.unwrap_or_default();
+        let before = self.details.get(id as usize).map(|detail| &detail.bin);
+        if before != Some(&after) {
+            self.outlook.changed(before.unwrap_or(&Bin::default()), &after);
+        }
+        self.detail(fleet, in_flight, id, after);
+        is_new
+    }
+
+    fn detail(&mut self, fleet: &Fleet, in_flight: &InFlight, id: HostId, bin: Bin) {
+        let at = id as usize;
+        if self.details.len() <= at {
+            self.details.resize_with(at + 1, Detail::default);
+        }
+        let detail = &mut self.details[at];
+        if detail.bin != bin {
+            (detail.bin, detail.least_cost) = (bin, None);
+        }
+        let Some(host) = fleet.host(id) else {
+            detail.pulls = None;
+            self.pulling.remove(&id);
+            return;
+        };
+        detail.paces = Paces::of(&host.rates());
+        self.fastest = Some(self.fastest.map_or(detail.paces, |fastest| fastest.faster(&detail.paces)));
+        self.look_at_pulls_of(fleet, in_flight, host);
+    }
+
+    fn look_at_pulls_of(&mut self, fleet: &Fleet, in_flight: &InFlight, host: &Host) {
+        let coming = in_flight.images_on(host.id).filter_map(|reference| fleet.image(reference));
+        let queue = PullQueue::of(fleet, host, self.now_ms, coming);
+        let detail = &mut self.details[host.id as usize];
+        if queue.is_empty() {
+            detail.pulls = None;
+            self.pulling.remove(&host.id);
+        } else {
+            detail.pulls = Some(Box::new((self.now_ms, queue)));
+            self.pulling.insert(host.id);
+        }
+    }
+
+    /// Looks at some of the hosts that fetched something, so that those that are done are forgotten.
+    fn look_at_pulls(&mut self, fleet: &Fleet, in_flight: &InFlight) {
+        let some: Vec<HostId> = self.pulling.range(self.pulling_next..).take(PULLING_PER_STEP).copied().collect();
+        self.pulling_next = some.last().map_or(0, |last| last + 1);
+        for id in some {
+            match fleet.host(id) {
+                Some(host) => self.look_at_pulls_of(fleet, in_flight, host),
+                None => _ = self.pulling.remove(&id),
+            }
+        }
+    }
+
+    /// Hosts that may be fetching something.
+    pub(crate) fn pulling(&self) -> impl Iterator<Item = HostId> {
+        self.pulling.iter().copied()
+    }
+
+    pub(crate) fn is_pulling(&self, id: HostId) -> bool {
+        self.details.get(id as usize).is_some_and(|detail| detail.pulls.is_some())
+    }
+
+    pub(crate) fn asked<'a>(&self, fleet: &Fleet, ask: Ask<'a>) -> Asked<'a> {
+        let demand = ask.shape.map(|shape| demand(self.outlook.mix(), &self.kinds, shape));
+        let (app_number, need) = (fleet.app_number(ask.app), Need::of(&ask));
+        Asked { ask, weights: Weights::DEFAULT, app_number, demand, need }
+    }
+
+    /// A host's place, or why it has none.
+    pub(crate) fn look(
+        &mut self,
+        fleet: &Fleet,
+        in_flight: &InFlight,
+        asked: &Asked<'_>,
+        host: &Host,
+    ) -> Result<Ranked, Refusal> {
+        in_flight.with_room(fleet, host, asked.ask.app, asked.app_number, |room| {
+            if let Some((constraint, no)) = first_refusal(&asked.ask, room) {
+                return Err(Refusal { constraint, shortfall: no.shortfall });
+            }
+            let prospect = self.prospect(fleet, in_flight, asked, room);
+            Ok(score::ranked(asked, room, &prospect))
+        })
+    }
+
+    fn prospect(&mut self, fleet: &Fleet, in_flight: &InFlight, asked: &Asked<'_>, room: &Room<'_>) -> Prospect {
+        let host = room.host;
+        let estimate = asked.ask.image.map(|image| self.estimate(fleet, in_flight, host, image)).unwrap_or_default();
+        let detail = &self.details[host.id as usize];
+        let fit = asked.demand.as_ref().and_then(|demand| self.outlook.fit(&detail.bin, demand));
+        let alone_us = match (&detail.pulls, asked.ask.image) {
+            (Some(_), Some(image)) if estimate.fetch_bytes + estimate.unpack_bytes > 0 => {
+                let alone = PullQueue::idle(detail.paces, self.now_ms).estimate(host, image);
+                estimate.ready_us.min(alone.ready_us)
+            }
+            (Some(_), _) => 0,
+            (None, _) => estimate.ready_us,
+        };
+        let fetch_us = at_best_us(estimate.fetch_bytes, &detail.paces);
+        Prospect { estimate, fetch_us, alone_us, fit, more: more(asked, room) }
+    }
+
+    fn estimate(&mut self, fleet: &Fleet, in_flight: &InFlight, host: &Host, image: &ImageEntry) -> Estimate {
+        let is_old = |pulls: &(Stamp, PullQueue)| pulls.0 != self.now_ms;
+        if self.details[host.id as usize].pulls.as_deref().is_some_and(is_old) {
+            self.look_at_pulls_of(fleet, in_flight, host);
+        }
+        let detail = &self.details[host.id as usize];
+        match detail.pulls.as_deref() {
+            Some((_, queue)) => queue.estimate(host, image),
+            None => PullQueue::idle(detail.paces, self.now_ms).estimate(host, image),
+        }
+    }
+
+    /// The best that a host can score that has so many bytes of the image; nothing where it is refused for certain.
+    pub(crate) fn bound(
+        &mut self,
+        fleet: &Fleet,
+        asked: &mut Asked<'_>,
+        id: HostId,
+        present_bytes: u64,
+    ) -> Option<Score> {
+        let row = *self.rows.may_fit(fleet, asked, id)?;
+        let region = asked.region_place(&fleet.host(id)?.spec.region);
+        let detail = &mut self.details[id as usize];
+        let missing_bytes = asked.ask.image.map_or(0, |image| image.size_bytes.saturating_sub(present_bytes));
+        let least_cost = match (&asked.demand, detail.least_cost) {
+            (None, _) => 0,
+            (Some(_), Some(known)) => known,
+            (Some(_), None) => *detail.least_cost.insert(self.outlook.least_cost(&detail.bin)),
+        };
+        self.least_cost = self.least_cost.min(least_cost);
+        let outline = Outline {
+            host: id,
+            region,
+            ready_us: if detail.pulls.is_some() { 0 } else { at_best_us(missing_bytes, &detail.paces) },
+            more_at_most: asked.need.more_at_most(&row, FOLLOWERS),
+            least_cost,
+        };
+        Some(Score::at_best(&asked.weights, &outline))
+    }
+
+    /// The best that any host can score that fetches nothing and has so many bytes of the image or fewer.
+    pub(crate) fn bound_of_all(&self, asked: &Asked<'_>, present_bytes: u64) -> Score {
+        let missing_bytes = asked.ask.image.map_or(0, |image| image.size_bytes.saturating_sub(present_bytes));
+        let outline = Outline {
+            host: 0,
+            region: 0,
+            ready_us: at_best_us(missing_bytes, &self.fastest.unwrap_or_default()),
+            more_at_most: FOLLOWERS,
+            least_cost: i64::MIN / 2,
+        };
+        Score::at_best(&asked.weights, &outline)
+    }
+}
+
+impl Asked<'_> {
+    /// Where in the list of regions one is; the last place where it is not, which a constraint refuses.
+    pub(crate) fn region_place(&self, region: &str) -> u16 {
+        self.ask.constraints.region_place(region).map_or(u16::MAX, |place| place.min(usize::from(u16::MAX)) as u16)
+    }
+}
+
+/// Times beyond a year are all the same.
+pub(crate) fn clamped(us: u64) -> i64 {
+    us.min(31_536_000_000_000) as i64
+}
+
+/// Further machines of the shape that would fit beside the first one, up to a bound.
+fn more(asked: &Asked<'_>, room: &Room<'_>) -> u64 {
+    let Some(shape) = asked.ask.shape else { return 0 };
+    let (offer, usage) = (&room.host.offer, room.usage);
+    let times = |have: u64, want: u64| have.checked_div(want).unwrap_or(u64::MAX);
+    let cpu_milli = match shape.cpu_kind() {
+        gantry_types::CpuKind::Shared => offer.cpu_shared_promisable_milli().saturating_sub(usage.cpu_shared_milli),
+        gantry_types::CpuKind::Performance => offer.cpu_performance_milli.saturating_sub(usage.cpu_performance_milli),
+    };
+    let memory_bytes = offer.memory_bytes.saturating_sub(usage.memory_bytes);
+    let mut machines = times(cpu_milli, shape.cpu_milli).min(times(memory_bytes, shape.memory_bytes));
+    if let Some(gpu) = &shape.gpu {
+        let parts = crate::devices::fitting(gpu, room).map(|(free_milli, _)| u64::from(free_milli / gpu.milli.max(1)));
+        machines = machines.min(parts.sum::<u64>() / u64::from(gpu.count.max(1)));
+    }
+    machines.saturating_sub(1).min(u64::from(u32::MAX))
+}
+
+/// The names of all kinds of devices, in order. Slices come behind whole GPUs: see [`demand`].
+fn kinds(rows: &Rows) -> Vec<String> {
+    let devices = rows.offers().flat_map(|offer| &offer.devices);
+    let kinds: BTreeSet<(bool, &str)> = devices.map(|device| (device.parent.is_some(), device.kind.as_str())).collect();
+    kinds.into_iter().map(|(is_slice, kind)| if is_slice { format!("/{kind}") } else { kind.to_owned() }).collect()
+}
+
+/// A host's room as the outlook sees it.
+fn bin(mix: &Mix, room: &Room<'_>) -> Bin {
+    let (offer, usage) = (&room.host.offer, room.usage);
+    let cpu_milli = offer.cpu_shared_promisable_milli().saturating_sub(usage.cpu_shared_milli)
+        + offer.cpu_performance_milli.saturating_sub(usage.cpu_performance_milli);
+    let memory_bytes = offer.memory_bytes.saturating_sub(usage.memory_bytes);
+    let mut last: Option<(&str, bool, u8)> = None;
+    let slots = offer.devices.iter().enumerate().map(|(at, device)| {
+        let is_slice = device.parent.is_some();
+        let kind = match last {
+            Some((name, was_slice, kind)) if name == device.kind && was_slice == is_slice => kind,
+            _ if is_slice => mix.kind(&format!("/{}", device.kind)),
+            _ => mix.kind(&device.kind),
+        };
+        last = Some((&device.kind, is_slice, kind));
+        crate::outlook::Slot { kind, free_milli: usage.free_device_milli(at).min(u32::from(u16::MAX)) as u16 }
+    });
+    Bin::new(clamp(cpu_milli), clamp(memory_bytes >> 20), slots)
+}
+
+/// A shape as the outlook sees it. Who names no kind gets no slice.
+fn demand(mix: &Mix, kinds: &[String], shape: &Shape) -> Demand {
+    let mut demand =
+        Demand { cpu_milli: clamp(shape.cpu_milli), memory_mib: clamp(shape.memory_bytes >> 20), ..Demand::default() };
+    if let Some(gpu) = &shape.gpu {
+        demand.devices = gpu.count.min(u32::from(u8::MAX)) as u8;
+        demand.milli = gpu.milli.clamp(1, u32::from(u16::MAX)) as u16;
+        let is_slice = |kind: &&String| kind.starts_with('/');
+        if !gpu.kinds.is_empty() {
+            let slices = gpu.kinds.iter().map(|kind| format!("/{kind}"));
+            let known = gpu.kinds.iter().cloned().chain(slices).filter(|kind| kinds.contains(kind));
+            let known: Vec<String> = known.collect();
+            demand.kinds = mix.kinds(known.iter().map(String::as_str));
+        } else if kinds.iter().any(|kind| is_slice(&kind)) {
+            demand.kinds = mix.kinds(kinds.iter().filter(|kind| !is_slice(kind)).map(String::as_str));
+        }
+    }
+    demand
+}
+
+fn clamp(value: u64) -> u32 {
+    value.min(u64::from(u32::MAX)) as u32
+}
