@@ -29,6 +29,8 @@ const INVARIANTS: &[Invariant] = &[
     Invariant { name: "a host is there or removed, not both", check: hosts_are_there_or_removed },
     Invariant { name: "what counts of a host is its declaration with the overrides", check: overrides_count },
     Invariant { name: "an image's layers are those of its manifest", check: images_match_manifests },
+    Invariant { name: "what a host fetches is what it holds so", check: Fleet::check_pulls },
+    Invariant { name: "layers of one content are found", check: Fleet::check_twins },
 ];
 
 impl Fleet {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use gantry_types::{
-    CpuKind, DeviceShare, HostId, HostOverrides, HostRates, HostSpec, ReservationId, Shape, VolumeId, WHOLE_GPU_MILLI,
+    CpuKind, DeviceShare, HostId, HostOverrides, HostSpec, ReservationId, Shape, VolumeId, WHOLE_GPU_MILLI,
 };
 use prost::Enumeration;
 use smallvec::SmallVec;
 
-use crate::{layers::HeldLayer, names::Counts};
+use crate::{MeasuredRates, layers::HeldLayer, names::Counts, pulls::Pull};
 
 /// Whether new machines and volumes may go to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
@@ -61,6 +61,9 @@ pub struct Host {
     /// Sorted by layer.
     pub(crate) layers: Vec<HeldLayer>,
     pub(crate) layer_bytes: u64,
+    /// Of the layers, those being fetched. Sorted by layer.
+    pub(crate) pulls: Vec<Pull>,
+    pub(crate) measured: Option<Box<MeasuredRates>>,
 }
 
 impl Usage {
@@ -165,6 +168,8 @@ impl Host {
             volumes: Vec::new(),
             layers: Vec::new(),
             layer_bytes: 0,
+            pulls: Vec::new(),
+            measured: None,
         }
     }
 
@@ -202,11 +207,6 @@ impl Host {
     /// Compressed bytes of all layers on the host, as far as agents and manifests say. For people to look at.
     pub fn layer_bytes(&self) -> u64 {
         self.layer_bytes
-    }
-
-    /// How fast it fetches and unpacks.
-    pub fn rates(&self) -> HostRates {
-        HostRates::PUBLISHED
     }
 
     /// Machines of one app on the host.

@@ -40,6 +40,7 @@ impl Fleet {
         let reference = image.reference.clone();
         let entry = self.number_layers(image, &distinct);
         if let Some(old) = self.images.insert(reference.clone(), entry) {
+            self.diff_ids_unlisted(&old.image);
             self.layers.image_removed(old.layers.iter().map(|l| l.layer), &mut self.changes);
         }
         self.image_in_use_changed(&reference);
@@ -68,6 +69,7 @@ impl Fleet {
             sorted.sort_by_key(|l| l.layer);
             layers = sorted.into();
         }
+        self.diff_ids_listed(&image);
         let size_bytes = layers.iter().map(|l| l.size_bytes).sum();
         ImageEntry { image: Arc::new(image), layers, chain, size_bytes }
     }

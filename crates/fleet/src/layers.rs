@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use gantry_types::{Digest, HostId, LayerId, LayerState, Refused, limits};
 
-use crate::{Change, Fleet, Host, HostSet, LayerRow, Touched, bounds::room, lookup::Lookup};
+use crate::{Change, Fleet, Host, HostSet, LayerRow, Touched, bounds::room, lookup::Lookup, twins::Twins};
 
 /// A layer on a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,10 @@ pub struct LayerReport {
     pub present: Vec<(Digest, u64, LayerState)>,
     /// Only in a delta.
     pub gone: Vec<Digest>,
+    /// Of layers that are present and being pulled, where that is known: the bytes that are there already, compressed.
+    pub fetched: Vec<(Digest, u64)>,
+    /// Diff ids of layers that are present, where they are known.
+    pub diff_ids: Vec<(Digest, Digest)>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,6 +48,7 @@ pub(crate) struct LayerTable {
     by_digest: Lookup<Digest, LayerId>,
     entries: Vec<Option<LayerEntry>>,
     free: BTreeSet<LayerId>,
+    pub(crate) twins: Twins,
 }
 
 impl LayerTable {
@@ -77,7 +82,8 @@ impl LayerTable {
 
     pub(crate) fn row(&self, layer: LayerId) -> Option<LayerRow> {
         let entry = self.entries.get(layer as usize)?.as_ref()?;
-        Some(LayerRow { layer, digest: entry.digest.0.to_vec(), size_bytes: entry.size_bytes })
+        let diff_id = self.twins.reported(layer).map_or_else(Vec::new, |diff_id| diff_id.0.to_vec());
+        Some(LayerRow { layer, digest: entry.digest.0.to_vec(), size_bytes: entry.size_bytes, diff_id })
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = LayerId> + '_ {
@@ -112,6 +118,7 @@ impl LayerTable {
             self.by_digest.remove(&entry.digest.clone());
             self.entries[layer as usize] = None;
             self.free.insert(layer);
+            self.twins.forget(layer);
             changes.push(Change::Layer(layer));
         }
     }
@@ -135,6 +142,10 @@ impl LayerTable {
     pub(crate) fn load(&mut self, row: &LayerRow) -> Result<(), String> {
         let digest = Digest::from_bytes("layer.digest", &row.digest).map_err(|e| e.to_string())?;
         self.place(row.layer, digest, row.size_bytes);
+        if !row.diff_id.is_empty() {
+            let diff_id = Digest::from_bytes("layer.diff_id", &row.diff_id).map_err(|e| e.to_string())?;
+            self.twins.report(row.layer, diff_id);
+        }
         Ok(())
     }
 
@@ -182,6 +193,8 @@ impl Fleet {
         for digest in &report.gone {
             self.forget_layer(host, digest);
         }
+        self.follow_pulls(host, report);
+        self.follow_diff_ids(report);
         self.changes.push(Change::Layers(host));
         self.journal.push(Touched { host, layers: true });
         Ok(())

@@ -138,6 +138,7 @@ impl Fleet {
             removed_at: Some(self.meta.now),
             overrides: None,
             unreachable: false,
+            measured: None,
         };
         self.removed_hosts.insert(id, row);
         self.changes.push(Change::Host(id));

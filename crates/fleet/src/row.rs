@@ -5,7 +5,9 @@ use std::sync::Arc;
 use gantry_types::{HostId, HostOverrides, HostSpec, Image, LayerId, LayerState, Reservation, Rev, Stamp, Volume};
 use prost::Message;
 
-use crate::{Answer, Change, FEATURE_LEVEL_MAX, Fleet, HeldLayer, Host, Scheduling, fleet::Meta};
+use crate::{
+    Answer, Change, FEATURE_LEVEL_MAX, Fleet, HeldLayer, Host, MeasuredRates, PullRow, Scheduling, fleet::Meta,
+};
 
 /// One row of any family. Families are loaded in the order of the variants: each refers only to those above it.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +50,9 @@ pub struct LayerRow {
     pub digest: Vec<u8>,
     #[prost(uint64, tag = "3")]
     pub size_bytes: u64,
+    /// Of its content, as the first agent that knew reported it; empty where none did.
+    #[prost(bytes = "vec", tag = "4")]
+    pub diff_id: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -68,6 +73,9 @@ pub struct HostRow {
     /// Its agent has not been heard of for too long.
     #[prost(bool, tag = "6")]
     pub unreachable: bool,
+    /// What was measured of its pulls; absent where nothing was.
+    #[prost(message, optional, boxed, tag = "7")]
+    pub measured: Option<Box<MeasuredRates>>,
 }
 
 /// The layers on a host: each `layer << 2 | state`, sorted.
@@ -77,6 +85,9 @@ pub struct LayersRow {
     pub host: HostId,
     #[prost(uint64, repeated, tag = "2")]
     pub held: Vec<u64>,
+    /// Of those being fetched, how far they are where that is known.
+    #[prost(message, repeated, tag = "3")]
+    pub pulls: Vec<PullRow>,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -179,6 +190,7 @@ impl Fleet {
             removed_at: None,
             overrides: host.overrides.as_deref().cloned(),
             unreachable: host.unreachable,
+            measured: host.measured.clone(),
         });
         live.or_else(|| self.removed_hosts.get(&id).cloned())
     }
@@ -194,6 +206,7 @@ impl Fleet {
         let mut host = Host::new(id, row.spec, row.overrides.unwrap_or_default());
         host.scheduling = scheduling;
         host.unreachable = row.unreachable;
+        host.measured = row.measured;
         host.zone = self.zones.join(&host.spec, id);
         host.offer = self.offers.shared(&host.spec, self.hosts.len());
         self.host_by_name.insert(Arc::clone(&host.name), id);
@@ -205,7 +218,7 @@ impl Fleet {
         self.refers_to_host("the layer list", u64::from(row.host), row.host)?;
         let held: Result<Vec<HeldLayer>, String> = row.held.iter().map(|&packed| self.unpack_held(packed)).collect();
         self.load_layers(row.host, held?);
-        Ok(())
+        self.load_pulls(row.host, &row.pulls)
     }
 
     fn unpack_held(&self, packed: u64) -> Result<HeldLayer, String> {
@@ -224,7 +237,7 @@ fn layers_row(host: &Host) -> Option<LayersRow> {
         return None;
     }
     let held = host.layers.iter().map(|held| u64::from(held.layer) << 2 | held.state as u64).collect();
-    Some(LayersRow { host: host.id, held })
+    Some(LayersRow { host: host.id, held, pulls: host.pull_rows() })
 }
 
 fn merge(live: impl Iterator<Item = HostId>, removed: impl Iterator<Item = HostId>) -> Vec<HostId> {

@@ -5,6 +5,7 @@ mod create_volume;
 mod delete_volume;
 mod end_by_host;
 mod expire;
+mod observe_pull;
 mod record_image;
 mod register_host;
 mod release;
@@ -89,6 +90,7 @@ commands! {
     14 record_image::RecordImage,
     15 set_feature_level::SetFeatureLevel,
     16 set_reachable::SetReachable,
+    21 observe_pull::ObservePull,
 }
 
 impl Kind {
@@ -99,7 +101,8 @@ impl Kind {
             Self::Reserve(command) => command.request.feature_level(),
             Self::CreateVolume(command) => command.request.feature_level(),
             Self::RegisterHost(command) => command.spec.feature_level(),
-            Self::SetReachable(_) => 2,
+            Self::ReportLayers(command) => command.feature_level(),
+            Self::SetReachable(_) | Self::ObservePull(_) => 2,
             _ => 1,
         }
     }

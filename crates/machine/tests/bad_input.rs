@@ -6,12 +6,13 @@ mod world;
 
 use gantry_fleet::FEATURE_LEVEL_MAX;
 use gantry_machine::{
-    Command, Confirm, CreateVolume, DeleteVolume, EndByHost, LayerPresent, RecordImage, RegisterHost, Release,
-    RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetReachable, SetScheduling, UpdateHost, fingerprint,
+    Command, Confirm, CreateVolume, DeleteVolume, EndByHost, LayerPresent, ObservePull, RecordImage, RegisterHost,
+    Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetReachable, SetScheduling, UpdateHost,
+    fingerprint,
 };
 use gantry_types::{
     Affinity, Constraints, Device, DeviceShare, Digest, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan,
-    Refused, Scope, Shape, VolumeRequest, limits,
+    PullObservation, Refused, Scope, Shape, VolumeRequest, limits,
 };
 use world::{World, spec};
 
@@ -173,6 +174,10 @@ fn what_needs_a_higher_feature_level() {
     let device = |device: Device| {
         Command::from(RegisterHost { spec: HostSpec { name: "new".into(), devices: vec![device], ..spec() } })
     };
+    let layer = |layer| {
+        let layer = LayerPresent { digest: vec![1; 32], size_bytes: 10, ..layer };
+        Command::from(ReportLayers { host: 1, full: false, present: vec![layer], gone: Vec::new() })
+    };
     let app_wide = Constraints { unique_zone_app_wide: true, ..Constraints::default() };
     let commands = [
         SetReachable { host: 1, reachable: false }.into(),
@@ -187,6 +192,9 @@ fn what_needs_a_higher_feature_level() {
         create_volume(VolumeRequest { compute: Some(shape(linked)), ..volume_request("new") }),
         device(Device { index: 5, kind: "a.1g".into(), parent: Some(0), ..Device::default() }),
         device(Device { index: 5, kind: "a".into(), nvlink_group: 1, ..Device::default() }),
+        ObservePull { host: 1, observed: PullObservation::default() }.into(),
+        layer(LayerPresent { diff_id: vec![1; 32], ..LayerPresent::default() }),
+        layer(LayerPresent { fetched_bytes: Some(0), ..LayerPresent::default() }),
     ];
     let mut world = World::new();
     for command in commands {
@@ -287,9 +295,11 @@ fn layers_and_images() {
         Command::from(RecordImage { image })
     };
     let present = |digest: &[u8], size_bytes, state| {
-        let present = vec![LayerPresent { digest: digest.to_vec(), size_bytes, state }];
+        let present = vec![LayerPresent { digest: digest.to_vec(), size_bytes, state, ..LayerPresent::default() }];
         Command::from(ReportLayers { host: 1, full: false, present, gone: Vec::new() })
     };
+    let there = || LayerPresent { digest: vec![1; 32], size_bytes: 10, ..LayerPresent::default() };
+    let hinted = |layer| Command::from(ReportLayers { host: 1, full: false, present: vec![layer], gone: Vec::new() });
     let gone = |gone| Command::from(ReportLayers { host: 1, full: false, present: Vec::new(), gone });
     names_field(vec![
         ("image.reference is empty", record(|i| i.reference.clear())),
@@ -306,6 +316,9 @@ fn layers_and_images() {
         ("layers.present.digest is 0", present(&[], 1, 0)),
         ("layers.present.size_bytes", present(&[1; 32], limits::LAYER_BYTES + 1, 0)),
         ("layers.present.state is 3", present(&[1; 32], 1, 3)),
+        ("layers.present.diff_id is 1", hinted(LayerPresent { diff_id: vec![1], ..there() })),
+        ("layers.present.fetched_bytes is 11", hinted(LayerPresent { fetched_bytes: Some(11), ..there() })),
+        ("layers.present.fetched_bytes is given", hinted(LayerPresent { fetched_bytes: Some(1), state: 1, ..there() })),
         ("layers.gone is 5", gone(vec![vec![0; 5]])),
         (
             "layers.gone is given",
@@ -317,6 +330,34 @@ fn layers_and_images() {
         let refused = Digest::parse("image.digest", text).unwrap_err();
         assert!(refused.to_string().starts_with("image.digest is"), "{refused}");
     }
+}
+
+#[test]
+fn measured_pulls() {
+    let observed = |change: fn(&mut PullObservation)| {
+        let mut observed = PullObservation {
+            fetched_bytes: 1 << 30,
+            fetch_ms: 5_000,
+            streams: 3,
+            unpacked_bytes: 1 << 30,
+            unpack_ms: 9_000,
+        };
+        change(&mut observed);
+        Command::from(ObservePull { host: 1, observed })
+    };
+    names_field(vec![
+        ("pulled.fetched_bytes is", observed(|o| o.fetched_bytes = limits::SIZE_BYTES + 1)),
+        ("pulled.fetch_ms is", observed(|o| o.fetch_ms = limits::PULL_MS + 1)),
+        ("pulled.streams is", observed(|o| o.streams = limits::STREAMS + 1)),
+        ("pulled.unpacked_bytes is", observed(|o| o.unpacked_bytes = u64::MAX)),
+        ("pulled.unpack_ms is", observed(|o| o.unpack_ms = u64::MAX)),
+        // A TiB and more in a second.
+        (
+            "pulled.fetched_bytes is 2199023255552 in 1000 ms",
+            observed(|o| (o.fetched_bytes, o.fetch_ms) = (1 << 41, 1_000)),
+        ),
+        ("pulled.unpacked_bytes is", observed(|o| (o.unpacked_bytes, o.unpack_ms) = (1 << 41, 1_000))),
+    ]);
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn release(request_id: &str, reservation: u64) -> Release {
 }
 
 fn report(layers: &[u8]) -> ReportLayers {
-    let present = |&n: &u8| LayerPresent { digest: vec![n; 32], size_bytes: 1, state: 2 };
+    let present = |&n: &u8| LayerPresent { digest: vec![n; 32], size_bytes: 1, state: 2, ..LayerPresent::default() };
     ReportLayers { host: 1, full: false, present: layers.iter().map(present).collect(), gone: Vec::new() }
 }
 

@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use gantry_fleet::{FEATURE_LEVEL_MAX, Fleet};
 use gantry_machine::{
     Command, Confirm, CreateVolume, DeleteVolume, ENTRY_VERSION, EndByHost, Entry, EntryError, Expire, Kind,
-    LayerPresent, RecordImage, RegisterHost, Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel,
-    SetReachable, SetScheduling, UpdateHost,
+    LayerPresent, ObservePull, RecordImage, RegisterHost, Release, RemoveHost, Renew, ReportLayers, Reserve,
+    SetFeatureLevel, SetReachable, SetScheduling, UpdateHost,
 };
 use gantry_types::{
-    Affinity, Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Refused,
-    Shape, VolumeRequest,
+    Affinity, Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan,
+    PullObservation, Refused, Shape, VolumeRequest,
 };
 use prost::Message;
 
@@ -126,6 +126,7 @@ fn name(kind: &Kind) -> &'static str {
         Kind::RecordImage(_) => "record_image",
         Kind::SetFeatureLevel(_) => "set_feature_level",
         Kind::SetReachable(_) => "set_reachable",
+        Kind::ObservePull(_) => "observe_pull",
     }
 }
 
@@ -150,6 +151,20 @@ fn newer_kinds() -> Vec<Kind> {
     let shape = Shape { gpu: Some(gpu), ..shape() };
     let place = PlaceRequest { constraints: constraints(11), shape: shape.clone(), ..place_request() };
     let volume = VolumeRequest { constraints: constraints(0), compute: Some(shape), ..volume_request() };
+    let observed = PullObservation {
+        fetched_bytes: 1 << 30,
+        fetch_ms: 5_000,
+        streams: 3,
+        unpacked_bytes: 1 << 29,
+        unpack_ms: 300,
+    };
+    let pulling = LayerPresent {
+        digest: vec![1; 32],
+        size_bytes: 1 << 30,
+        state: 0,
+        fetched_bytes: Some(1 << 20),
+        diff_id: vec![5; 32],
+    };
     let slice = Device { index: 100, kind: "a100.1g.10gb".into(), parent: Some(1), ..Device::default() };
     let linked = Device { nvlink_group: 2, ..spec().devices[0].clone() };
     vec![
@@ -157,6 +172,8 @@ fn newer_kinds() -> Vec<Kind> {
         Kind::Reserve(Reserve { request: place, fingerprint: 0xfeed, plans: vec![plan()] }),
         Kind::CreateVolume(CreateVolume { request: volume, fingerprint: 7, host: 9 }),
         Kind::RegisterHost(RegisterHost { spec: HostSpec { devices: vec![linked, slice], ..spec() } }),
+        Kind::ObservePull(ObservePull { host: 7, observed }),
+        Kind::ReportLayers(ReportLayers { host: 7, full: false, present: vec![pulling], gone: Vec::new() }),
     ]
 }
 
@@ -183,7 +200,12 @@ fn first_kinds() -> Vec<Kind> {
         Kind::ReportLayers(ReportLayers {
             host: 7,
             full: true,
-            present: vec![LayerPresent { digest: vec![1; 32], size_bytes: 1 << 30, state: 2 }],
+            present: vec![LayerPresent {
+                digest: vec![1; 32],
+                size_bytes: 1 << 30,
+                state: 2,
+                ..LayerPresent::default()
+            }],
             gone: vec![vec![2; 32]],
         }),
         Kind::RecordImage(RecordImage { image: image() }),

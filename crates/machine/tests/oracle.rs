@@ -93,7 +93,7 @@ fn untimed(rows: &[Row]) -> Vec<&Row> {
 fn the_scripts_reach_every_outcome() {
     let mut runner = TestRunner::new(config(1));
     let mut reached: BTreeSet<String> = BTreeSet::new();
-    for _ in 0..300 {
+    for _ in 0..500 {
         let mut run = Run::default();
         for step in script(1..40).new_tree(&mut runner).unwrap().current() {
             let (_, entry, predicted) = run.next(&step);
@@ -123,6 +123,10 @@ const OUTCOMES: &[&str] = &[
     "EndByHost FENCED",
     "EndByHost OK",
     "Expire OK",
+    "ObservePull FEATURE_LEVEL",
+    "ObservePull INVALID_ARGUMENT",
+    "ObservePull OK",
+    "ObservePull UNKNOWN_HOST",
     "RecordImage INVALID_ARGUMENT",
     "RecordImage OK",
     "RegisterHost INVALID_ARGUMENT",
@@ -139,6 +143,7 @@ const OUTCOMES: &[&str] = &[
     "Renew OK",
     "Renew REQUEST_ID_REUSED",
     "Renew UNKNOWN_RESERVATION",
+    "ReportLayers FEATURE_LEVEL",
     "ReportLayers INVALID_ARGUMENT",
     "ReportLayers OK",
     "ReportLayers UNKNOWN_HOST",

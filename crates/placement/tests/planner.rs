@@ -162,7 +162,7 @@ fn request(shape: &Shape) -> PlaceRequest {
 
 fn report(layers: &[u8]) -> LayerReport {
     let present = layers.iter().map(|&n| (digest(n), layer_bytes(n), LayerState::Unpacked)).collect();
-    LayerReport { full: true, present, gone: Vec::new() }
+    LayerReport { full: true, present, ..LayerReport::default() }
 }
 
 /// Which hosts get the machines of one request after the other, with hosts registered in the given order.

@@ -51,7 +51,7 @@ impl World {
     fn report(&mut self, present: &[(u8, LayerState)]) {
         let present: Vec<(Digest, u64, LayerState)> =
             present.iter().map(|&(n, state)| (digest(n), LAYER, state)).collect();
-        let report = LayerReport { full: true, present, gone: Vec::new() };
+        let report = LayerReport { full: true, present, ..LayerReport::default() };
         self.fleet.report_layers(1, &report).expect("it is sane");
     }
 

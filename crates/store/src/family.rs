@@ -158,14 +158,14 @@ pub(crate) mod tests {
         };
         vec![
             Row::Meta(MetaRow { rev: wide, next_request: wide, ..MetaRow::default() }),
-            Row::Layer(LayerRow { layer: seed, digest: vec![7; 32], size_bytes: 9 }),
+            Row::Layer(LayerRow { layer: seed, digest: vec![7; 32], size_bytes: 9, diff_id: vec![8; 32] }),
             Row::Image(Arc::new(Image { reference: format!("registry/app:{seed}"), ..Image::default() })),
             Row::Host(HostRow {
                 host: seed,
                 spec: HostSpec { name: "h".to_owned(), ..HostSpec::default() },
                 ..HostRow::default()
             }),
-            Row::Layers(LayersRow { host: seed, held: vec![4, 8] }),
+            Row::Layers(LayersRow { host: seed, held: vec![4, 8], ..LayersRow::default() }),
             Row::Volume(Arc::new(Volume { id: wide, host: seed, ..Volume::default() })),
             Row::Reservation(Arc::new(reservation)),
             Row::Request(RequestRow { seq: wide, answer: Some(Answer::Done(true)), ..RequestRow::default() }),

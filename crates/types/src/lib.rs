@@ -24,7 +24,7 @@ pub use error::{Certainty, Refused};
 pub use host::{DEDICATED_LABEL, Device, HostSpec, Label};
 pub use image::{Digest, Image, Layer, LayerState};
 pub use overrides::HostOverrides;
-pub use rates::HostRates;
+pub use rates::{HostRates, PullObservation, STREAMS};
 pub use rejection::{Rejection, RejectionGroup};
 pub use request::{ANY_REGION, Constraints, PlaceRequest, VolumeRequest};
 pub use reservation::{DeviceShare, Phase, Plan, Reservation};

@@ -26,6 +26,14 @@ pub const AFFINITIES: usize = 16;
 pub const SIZE_BYTES: u64 = 1 << 60;
 /// Largest layer: 16 TiB. As many as a host may hold stay within [`SIZE_BYTES`] together.
 pub const LAYER_BYTES: u64 = 1 << 44;
+/// Longest pull that an agent may report: one day.
+pub const PULL_MS: u64 = 24 * 60 * 60 * 1_000;
+/// Largest rate of fetching or unpacking: 1 TiB a second.
+pub const BYTES_PER_S: u64 = 1 << 40;
+/// Layers that a host may say it fetched at a time.
+pub const STREAMS: u32 = 1_024;
+/// Layers of one content that count as such: those with the smallest numbers.
+pub const TWINS: usize = 16;
 /// Largest CPU amount, in thousandths of a CPU.
 pub const CPU_MILLI: u64 = 1_000_000_000;
 /// Largest overcommit of the shared CPUs, in percent of them.

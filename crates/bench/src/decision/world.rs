@@ -73,7 +73,7 @@ impl World {
                 ));
             }
         }
-        let report = LayerReport { full: true, present, gone: Vec::new() };
+        let report = LayerReport { full: true, present, ..LayerReport::default() };
         self.fleet.report_layers(id, &report).context("a host's layers are refused")
     }
 
@@ -167,7 +167,7 @@ impl World {
         let gone = if held.is_empty() { None } else { Some(held[self.rng.usize(..held.len())].layer) };
         let gone = gone.map(|layer| self.fleet.layer_digest(layer));
         let present = images.layers(&request.image)?;
-        let report = LayerReport { full: false, present, gone: gone.into_iter().collect() };
+        let report = LayerReport { present, gone: gone.into_iter().collect(), ..LayerReport::default() };
         self.fleet.report_layers(id, &report).context("a layer report is refused")
     }
 

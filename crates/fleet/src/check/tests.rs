@@ -74,6 +74,14 @@ fn each_invariant_notices_what_it_is_for() {
             let entry = fleet.images.get_mut("image").unwrap();
             Arc::make_mut(&mut entry.chain).reverse();
         }),
+        ("what a host fetches", |fleet| {
+            fleet.host_mut(2).pulls = vec![crate::Pull { layer: 0, progress: None }];
+        }),
+        ("layers of one content", |fleet| {
+            // Of a manifest that is not there.
+            let layers = vec![Layer { digest: vec![1; 32], size_bytes: 10, diff_id: vec![6; 32] }];
+            fleet.diff_ids_listed(&Image { layers, ..Image::default() });
+        }),
     ];
     assert_eq!(fleet().check(), Ok(()));
     for (at, (name, spoil)) in cases.iter().enumerate() {

@@ -31,6 +31,12 @@ pub struct LayerPresent {
     pub size_bytes: u64,
     #[prost(enumeration = "LayerState", tag = "3")]
     pub state: i32,
+    /// Compressed, of a layer that is being pulled; absent where that is not known.
+    #[prost(uint64, optional, tag = "4")]
+    pub fetched_bytes: Option<u64>,
+    /// Of the content, 32 bytes; empty where unknown.
+    #[prost(bytes = "vec", tag = "5")]
+    pub diff_id: Vec<u8>,
 }
 
 impl Apply for ReportLayers {
@@ -41,7 +47,28 @@ impl Apply for ReportLayers {
     }
 }
 
+impl LayerPresent {
+    /// Checks what is said beyond what lies where.
+    fn check_hints(&self, state: LayerState) -> Result<(), Refused> {
+        let Some(fetched_bytes) = self.fetched_bytes else { return Ok(()) };
+        if state != LayerState::Pulling {
+            let why = "is given of a layer that is not being pulled: leave it out, or report it as pulling";
+            return Err(Refused::invalid("layers.present.fetched_bytes", why));
+        }
+        if fetched_bytes > self.size_bytes {
+            return Err(Refused::over("layers.present.fetched_bytes", fetched_bytes, self.size_bytes));
+        }
+        Ok(())
+    }
+}
+
 impl ReportLayers {
+    /// The feature level that a cluster must have to know all of it.
+    pub(super) fn feature_level(&self) -> u32 {
+        let newer = self.present.iter().any(|layer| layer.fetched_bytes.is_some() || !layer.diff_id.is_empty());
+        if newer { 2 } else { 1 }
+    }
+
     fn checked(&self) -> Result<LayerReport, Refused> {
         let reported = self.present.len() + self.gone.len();
         if reported > limits::LAYERS_PER_REPORT {
@@ -50,19 +77,23 @@ impl ReportLayers {
         if self.full && !self.gone.is_empty() {
             return Err(Refused::invalid("layers.gone", "is given in a full report: what is not present is gone"));
         }
-        let present = self.present.iter().map(|layer| {
+        let mut report = LayerReport { full: self.full, ..LayerReport::default() };
+        for layer in &self.present {
             let digest = Digest::from_bytes("layers.present.digest", &layer.digest)?;
             error::layer_size("layers.present.size_bytes", layer.size_bytes)?;
             let state = LayerState::try_from(layer.state).map_err(|_| {
                 Refused::invalid("layers.present.state", format!("is {}, which is not known", layer.state))
             })?;
-            Ok((digest, layer.size_bytes, state))
-        });
-        let gone = self.gone.iter().map(|digest| Digest::from_bytes("layers.gone", digest));
-        Ok(LayerReport {
-            full: self.full,
-            present: present.collect::<Result<_, Refused>>()?,
-            gone: gone.collect::<Result<_, Refused>>()?,
-        })
+            layer.check_hints(state)?;
+            report.present.push((digest, layer.size_bytes, state));
+            report.fetched.extend(layer.fetched_bytes.map(|fetched_bytes| (digest, fetched_bytes)));
+            if !layer.diff_id.is_empty() {
+                report.diff_ids.push((digest, Digest::from_bytes("layers.present.diff_id", &layer.diff_id)?));
+            }
+        }
+        for digest in &self.gone {
+            report.gone.push(Digest::from_bytes("layers.gone", digest)?);
+        }
+        Ok(report)
     }
 }

@@ -1,8 +1,11 @@
 //! Compares a fleet with the oracle.
 
+#[path = "compare_pulls.rs"]
+mod compare_pulls;
+
 use std::collections::BTreeMap;
 
-use gantry_fleet::{Fleet, Row};
+use gantry_fleet::{Fleet, Pull, Row};
 use gantry_placement::present_bytes;
 use gantry_types::Image;
 
@@ -28,6 +31,13 @@ impl Oracle {
         same("requests", &rows(|row| matches!(row, Row::Request(_))), &self.requests.len())?;
         same("layers known", &rows(|row| matches!(row, Row::Layer(_))), &self.layer_sizes.len())?;
         same("hosts", &fleet.hosts().map(|h| h.id).collect::<Vec<_>>(), &self.hosts.iter().map(|h| h.id).collect())?;
+        fleet.rows().try_for_each(|row| match row {
+            Row::Layer(row) => {
+                let twins = fleet.twins(row.layer).iter().map(|&twin| fleet.layer_digest(twin).0.to_vec());
+                same("twins", &twins.collect(), &self.twins(&row.digest))
+            }
+            _ => Ok(()),
+        })?;
         let nameable = (1..=self.hosts_ever).filter(|id| fleet.host_spec(*id).is_some()).count();
         same("hosts that can be named", &nameable, &(self.hosts.len() + self.removed.len()))?;
         self.hosts.iter().try_for_each(|host| self.agrees_on(fleet, host))
@@ -51,6 +61,13 @@ impl Oracle {
         same("free room", &free, &self.free(expected.id, &expected.spec))?;
         let layers = host.layers().iter().map(|held| (fleet.layer_digest(held.layer).0.to_vec(), held.state as i32));
         same("layers", &layers.collect(), &expected.layers)?;
+        let pull = |pull: &Pull| {
+            (fleet.layer_digest(pull.layer).0.to_vec(), pull.progress.map(|known| (known.fetched_bytes, known.at)))
+        };
+        let mut pulled: Vec<_> = host.pulls().iter().map(pull).collect();
+        pulled.sort();
+        same("pulls", &pulled, &expected.pulled())?;
+        same("rates", &host.rates(), &expected.rates())?;
         let bytes: u64 = expected.layers.keys().map(|digest| self.layer_sizes[digest]).sum();
         same("layer bytes", &host.layer_bytes(), &bytes)?;
         for (reference, image) in &self.images {

@@ -4,6 +4,8 @@
 mod oracle_constraints;
 #[path = "oracle_hosts.rs"]
 mod oracle_hosts;
+#[path = "oracle_pulls.rs"]
+mod oracle_pulls;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +14,7 @@ use gantry_types::{HostSpec, Image, PlaceRequest, Plan, Reservation, Shape, Volu
 
 use oracle_constraints::constraints_are_sane;
 pub use oracle_hosts::OracleHost;
+use oracle_pulls::hints_are_sane;
 
 /// An effect, or the reason of a refusal.
 pub type Predicted = Result<Effect, &'static str>;
@@ -52,6 +55,8 @@ pub struct Oracle {
     pub volumes: Vec<Volume>,
     pub images: BTreeMap<String, Image>,
     pub layer_sizes: BTreeMap<Vec<u8>, u64>,
+    /// Of layers, as agents said first.
+    pub diff_ids: BTreeMap<Vec<u8>, Vec<u8>>,
     pub requests: Vec<Remembered>,
 }
 
@@ -99,6 +104,7 @@ impl Oracle {
                 Ok(done)
             }
             Kind::SetReachable(c) => self.set_reachable(c).map(|()| done),
+            Kind::ObservePull(c) => self.observe(c).map(|()| done),
         }
     }
 
@@ -378,6 +384,7 @@ impl Oracle {
         let is_digest = |bytes: &Vec<u8>| bytes.len() == 32;
         let sane =
             command.present.iter().all(|l| is_digest(&l.digest) && l.state < 3 && l.size_bytes <= limits::LAYER_BYTES);
+        let sane = sane && command.present.iter().all(hints_are_sane);
         if !sane || !command.gone.iter().all(is_digest) || command.full && !command.gone.is_empty() {
             return Err(INVALID);
         }
@@ -388,14 +395,24 @@ impl Oracle {
         for layer in &command.present {
             host.layers.insert(layer.digest.clone(), layer.state);
             self.layer_sizes.entry(layer.digest.clone()).or_insert(layer.size_bytes);
+            if let Some(fetched_bytes) = layer.fetched_bytes {
+                host.progress.insert(layer.digest.clone(), (fetched_bytes, self.now));
+            }
         }
         host.layers.retain(|digest, _| !command.gone.contains(digest));
+        host.progress.retain(|digest, _| host.layers.get(digest) == Some(&0));
         self.keep_named_layers();
+        for layer in command.present.iter().filter(|layer| !layer.diff_id.is_empty()) {
+            if self.layer_sizes.contains_key(&layer.digest) {
+                self.diff_ids.entry(layer.digest.clone()).or_insert_with(|| layer.diff_id.clone());
+            }
+        }
         Ok(())
     }
 
     fn record(&mut self, image: &Image) -> Check {
         let sane = |l: &gantry_types::Layer| l.digest.len() == 32 && l.size_bytes <= limits::LAYER_BYTES;
+        let sane = |l: &gantry_types::Layer| sane(l) && (l.diff_id.is_empty() || l.diff_id.len() == 32);
         if image.reference.is_empty() || image.layers.is_empty() || !image.layers.iter().all(sane) {
             return Err(INVALID);
         }
@@ -407,13 +424,14 @@ impl Oracle {
         Ok(())
     }
 
-    /// Of what lies on hosts, a layer's first size stays for as long as anything names the layer.
+    /// Of what lies on hosts, a layer's first size and diff id stay for as long as anything names the layer.
     fn keep_named_layers(&mut self) {
-        let Self { hosts, images, layer_sizes, .. } = self;
+        let Self { hosts, images, layer_sizes, diff_ids, .. } = self;
         layer_sizes.retain(|digest, _| {
             hosts.iter().any(|host| host.layers.contains_key(digest))
                 || images.values().any(|image| image.layers.iter().any(|l| l.digest == *digest))
         });
+        diff_ids.retain(|digest, _| layer_sizes.contains_key(digest));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gantry_machine::{Effect, RegisterHost, SetReachable, SetScheduling, UpdateHost};
-use gantry_types::{HostSpec, Label, limits};
+use gantry_types::{HostSpec, Label, PullObservation, limits};
 
 use super::{Check, INVALID, Oracle, Predicted};
 
@@ -19,6 +19,9 @@ pub struct OracleHost {
     pub unreachable: bool,
     /// State by digest.
     pub layers: BTreeMap<Vec<u8>, i32>,
+    /// By digest of layers being pulled: the bytes there, and when that was said.
+    pub progress: BTreeMap<Vec<u8>, (u64, u64)>,
+    pub observed: Vec<PullObservation>,
 }
 
 /// What an operator said last.
@@ -65,6 +68,8 @@ impl Oracle {
             scheduling: 0,
             unreachable: false,
             layers: BTreeMap::new(),
+            progress: BTreeMap::new(),
+            observed: Vec::new(),
         });
         Ok(Effect::HostRegistered { rev, host: self.hosts_ever })
     }

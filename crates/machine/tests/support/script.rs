@@ -3,20 +3,23 @@
 
 #[path = "script_constraints.rs"]
 mod script_constraints;
+#[path = "script_layers.rs"]
+mod script_layers;
 
 use gantry_fleet::FEATURE_LEVEL_MAX;
 use gantry_machine::{
-    Command, Confirm, CreateVolume, DeleteVolume, EndByHost, Expire, Kind, LayerPresent, RecordImage, RegisterHost,
+    Command, Confirm, CreateVolume, DeleteVolume, EndByHost, Expire, Kind, ObservePull, RecordImage, RegisterHost,
     Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetReachable, SetScheduling, UpdateHost,
     fingerprint,
 };
 use gantry_types::{
-    Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Shape, VolumeRequest, limits,
+    Device, DeviceShare, GpuShape, HostSpec, Label, PlaceRequest, Plan, PullObservation, Shape, VolumeRequest, limits,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::oracle::Oracle;
 use script_constraints::{constraints, label};
+use script_layers::{image, observation, report};
 
 /// One log entry.
 #[derive(Clone, Debug)]
@@ -68,6 +71,10 @@ pub enum Step {
     Reachable {
         host: usize,
         reachable: bool,
+    },
+    Observe {
+        host: usize,
+        observed: PullObservation,
     },
     Plain(Kind),
     /// The command that ran so many commands ago, once more.
@@ -134,6 +141,7 @@ pub fn command(step: &Step, oracle: &Oracle, history: &[Kind]) -> Kind {
             Kind::SetReachable(SetReachable { host: host_id(oracle, host), reachable })
         }
         Step::Report { host, report } => Kind::ReportLayers(ReportLayers { host: host_id(oracle, host), ..report }),
+        Step::Observe { host, observed } => Kind::ObservePull(ObservePull { host: host_id(oracle, host), observed }),
     }
 }
 
@@ -238,7 +246,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (pick.clone(), oddly(), oddly(), any::<bool>())
             .prop_map(|(pick, wrong_host, stale, refused)| Step::End { pick, wrong_host, stale, refused }),
         2 => (pick.clone(), any::<bool>()).prop_map(|(host, reachable)| Step::Reachable { host, reachable }),
-        5 => (pick, report()).prop_map(|(host, report)| Step::Report { host, report }),
+        5 => (pick.clone(), report()).prop_map(|(host, report)| Step::Report { host, report }),
+        1 => (pick, observation()).prop_map(|(host, observed)| Step::Observe { host, observed }),
         12 => plain().prop_map(Step::Plain),
         6 => (0..12usize).prop_map(Step::Again),
     ]
@@ -427,40 +436,6 @@ fn spec() -> impl Strategy<Value = HostSpec> {
             _ => {}
         }
         spec
-    })
-}
-
-fn digest() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![60 => (0..12u8).prop_map(|n| vec![n; 32]), 1 => Just(vec![1; 31])]
-}
-
-fn layer_size() -> impl Strategy<Value = u64> {
-    prop_oneof![40 => 1..1_000u64, 1 => Just(limits::LAYER_BYTES), 1 => Just(limits::LAYER_BYTES + 1)]
-}
-
-fn report() -> impl Strategy<Value = ReportLayers> {
-    let state = prop_oneof![40 => 0..3i32, 1 => Just(3)];
-    let present = (digest(), layer_size(), state).prop_map(|(digest, size_bytes, state)| LayerPresent {
-        digest,
-        size_bytes,
-        state,
-    });
-    let oddly = proptest::bool::weighted(0.1);
-    (any::<bool>(), vec(present, 0..6), vec(digest(), 0..4), oddly).prop_map(|(full, present, gone, oddly)| {
-        let gone = if full && !oddly { Vec::new() } else { gone };
-        ReportLayers { host: 0, full, present, gone }
-    })
-}
-
-fn image() -> impl Strategy<Value = Image> {
-    let layer =
-        (digest(), layer_size()).prop_map(|(digest, size_bytes)| Layer { digest, size_bytes, diff_id: Vec::new() });
-    let reference = prop_oneof![20 => (0..3u8).prop_map(|n| format!("image-{n}")), 1 => Just(String::new())];
-    (reference, vec(layer, 0..6)).prop_map(|(reference, layers)| Image {
-        reference,
-        digest: vec![7; 32],
-        platform: "linux/amd64".to_owned(),
-        layers,
     })
 }
 

@@ -52,7 +52,8 @@ impl World {
             Step::Reach(pick, reachable) => drop(self.host(pick).map(|h| self.fleet.set_reachable(h, reachable))),
             Step::Layers { host, full, present, gone } => {
                 let present = present.into_iter().map(|(n, state)| (digest(n), layer_bytes(n), state)).collect();
-                let report = LayerReport { full, present, gone: gone.into_iter().map(digest).collect() };
+                let gone = gone.into_iter().map(digest).collect();
+                let report = LayerReport { full, present, gone, ..LayerReport::default() };
                 drop(self.host(host).map(|host| self.fleet.report_layers(host, &report)));
             }
             Step::Record(image) => drop(self.fleet.record_image(image)),

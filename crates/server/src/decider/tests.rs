@@ -35,7 +35,8 @@ async fn the_largest_report_of_layers_fits_into_an_entry_that_is_almost_full() {
     assert!(batch.bytes > ENTRY_BYTES / 2);
     let filling = ENTRY_BYTES - 1 - batch.bytes;
     batch.push(Command::from(Release { request_id: "x".repeat(filling), ..Release::default() }), waiting());
-    let layer = LayerPresent { digest: vec![255; 32], size_bytes: limits::LAYER_BYTES, state: 2 };
+    let layer =
+        LayerPresent { digest: vec![255; 32], size_bytes: limits::LAYER_BYTES, state: 2, ..LayerPresent::default() };
     let present = vec![layer; limits::LAYERS_PER_REPORT];
     let report = ReportLayers { host: u32::MAX, full: true, present, gone: Vec::new() };
     batch.push(Command::from(report), waiting());
