@@ -146,7 +146,8 @@ impl Pool {
                 present.push(drawn);
             }
         }
-        LayerReport { full: false, present, gone: gone.map(|layer| fleet.layer_digest(layer)).collect() }
+        let gone = gone.map(|layer| fleet.layer_digest(layer)).collect();
+        LayerReport { present, gone, ..LayerReport::default() }
     }
 }
 
@@ -197,7 +198,7 @@ fn fill(fleet: &mut Fleet, id: HostId, layers: usize, pool: &Pool, rng: &mut Rng
             return Ok(());
         }
         let present = (have..layers).map(|_| pool.draw(rng)).collect();
-        let report = LayerReport { full: false, present, gone: Vec::new() };
+        let report = LayerReport { present, ..LayerReport::default() };
         fleet.report_layers(id, &report).context("a report is refused")?;
     }
 }

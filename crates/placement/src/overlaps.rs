@@ -178,7 +178,7 @@ mod tests {
                 let present = if comes { vec![(digest, 1 << n, LayerState::Blob)] } else { Vec::new() };
                 let gone = if comes { Vec::new() } else { vec![digest] };
                 // A host that is gone reports nothing.
-                drop(fleet.report_layers(host, &LayerReport { full: false, present, gone }));
+                drop(fleet.report_layers(host, &LayerReport { present, gone, ..LayerReport::default() }));
                 if draw % 97 == 0 {
                     drop(fleet.remove_host(host));
                 }

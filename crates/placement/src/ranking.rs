@@ -85,7 +85,7 @@ pub(crate) struct Ranking {
     /// As of when, and under which generation, hosts were scored.
     now_ms: Stamp,
     generation: u64,
-    /// Hosts whose scores get better by themselves, as what they fetch arrives.
+    /// Hosts whose scores change by themselves, as what they fetch arrives, or is not believed in any more.
     pulling: Vec<HostId>,
 }
 
@@ -229,7 +229,7 @@ impl Ranking {
         let Some(host) = fleet.host(id) else { return };
         if let Ok(ranked) = sight.look(fleet, in_flight, asked, host) {
             self.heap.push(Entry { score: ranked.score, version: cell.version });
-            if ranked.estimate.ready_us > 0 && sight.is_pulling(id) {
+            if sight.is_pulling(id) {
                 self.pulling.push(id);
             }
         }

@@ -3,7 +3,7 @@
 //! # The model
 //!
 //! A host has a link of `link` bytes a second. A layer is one flow of at most `stream` bytes a second, and `F` =
-//! [`STREAMS`] flows run at a time, in the order in which the layers were asked for: first those that earlier pulls
+//! [`gantry_types::STREAMS`] flows run at a time, in the order in which the layers were asked for: first those that earlier pulls
 //! still have to fetch ([`PullQueue`]), then the image's own, base layer first. Sizes are compressed bytes.
 //!
 //! A layer of `s` bytes that is asked for at time `a`, after layers whose flows end at `f_1 ... f_F` (the last end of each
@@ -25,10 +25,12 @@
 //!
 //! | the layer is | `d_k` | `u_k` |
 //! | --- | --- | --- |
-//! | unpacked, and so is all below it | - | `u_(k-1)` |
+//! | unpacked, or a layer of the same diff id is, and so is all below it | - | `u_(k-1)` |
 //! | there as a blob, or unpacked in another chain | 0 | as above |
 //! | being fetched for somebody else | when that fetch ends | as above, or when somebody else has unpacked it on the same chain, whichever is sooner |
 //! | missing | as above | as above |
+//!
+//! A blob is only of use by its own digest: that the same content is there compressed otherwise saves no fetch.
 //!
 //! Whether somebody else's chain is the same one is judged by the layers below: all of them are unpacked, or are being
 //! unpacked for somebody. Layers that lie unpacked on a host, each in another chain, are taken for one chain: agents report
@@ -52,8 +54,7 @@ mod run;
 pub use pace::Paces;
 pub use queue::PullQueue;
 
-/// Layers that a host fetches at a time: the default of containerd is three a pull, and pulls run beside each other.
-pub const STREAMS: usize = 4;
+const STREAMS: usize = gantry_types::STREAMS as usize;
 
 /// What an image costs on a host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +69,8 @@ pub struct Estimate {
 
 /// The least that an image can cost on a host that must fetch so many bytes of it for this image alone, as
 /// [`Estimate::fetch_bytes`] counts them. Where nothing but what the host holds is known, that is the image less the
-/// layers that the host has in any state, as long as nothing of the rest is being fetched there.
+/// layers that the host has in any state, and less those of which it has a twin unpacked, as long as nothing of the rest is
+/// being fetched there.
 ///
 /// `fastest` holds the shortest time of each kind among the hosts that the bound shall hold for.
 pub fn at_best_us(fetch_bytes: u64, fastest: &Paces) -> u64 {

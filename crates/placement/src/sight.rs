@@ -49,6 +49,8 @@ pub struct Sight {
     /// No host's least cost is below this.
     least_cost: i64,
     seen: Seen,
+    /// What was known of layers of one content: what is missing of an image depends on it, on every host.
+    twins_learnt: u64,
     now_ms: Stamp,
     /// Machines placed since prices were set.
     placed: u64,
@@ -74,6 +76,8 @@ pub struct Asked<'a> {
     app_number: Option<u32>,
     demand: Option<Demand>,
     need: Need,
+    /// Of the image, in layers whose content may be on a host under another digest.
+    twin_bytes: u64,
 }
 
 /// What a feasible host would be like for a request.
@@ -150,6 +154,11 @@ impl Sight {
             self.placed = 0;
             self.generation += 1;
         }
+        if self.twins_learnt != fleet.twins_learnt() {
+            fleet.hosts().for_each(|host| self.look_at_pulls_of(fleet, in_flight, host));
+            self.twins_learnt = fleet.twins_learnt();
+            self.generation += 1;
+        }
         self.position = Some(journal.end());
     }
 
@@ -183,6 +192,7 @@ impl Sight {
         for (id, bin) in fleet.host_ids().zip(bins) {
             self.detail(fleet, in_flight, id, bin);
         }
+        self.twins_learnt = fleet.twins_learnt();
         self.placed = 0;
         self.generation += 1;
     }
@@ -257,7 +267,10 @@ impl Sight {
     pub(crate) fn asked<'a>(&self, fleet: &Fleet, ask: Ask<'a>) -> Asked<'a> {
         let demand = ask.shape.map(|shape| demand(self.outlook.mix(), &self.kinds, shape));
         let (app_number, need) = (fleet.app_number(ask.app), Need::of(&ask));
-        Asked { ask, weights: Weights::DEFAULT, app_number, demand, need }
+        let layers = ask.image.into_iter().flat_map(|image| image.layers.iter());
+        let twins = layers.filter(|layer| !fleet.twins(layer.layer).is_empty());
+        let twin_bytes = twins.map(|layer| layer.size_bytes).sum();
+        Asked { ask, weights: Weights::DEFAULT, app_number, demand, need, twin_bytes }
     }
 
     /// A host's place, or why it has none.
@@ -284,7 +297,7 @@ impl Sight {
         let fit = asked.demand.as_ref().and_then(|demand| self.outlook.fit(&detail.bin, demand));
         let alone_us = match (&detail.pulls, asked.ask.image) {
             (Some(_), Some(image)) if estimate.fetch_bytes + estimate.unpack_bytes > 0 => {
-                let alone = PullQueue::idle(detail.paces, self.now_ms).estimate(host, image);
+                let alone = PullQueue::idle(detail.paces, self.now_ms).estimate(fleet, host, image);
                 estimate.ready_us.min(alone.ready_us)
             }
             (Some(_), _) => 0,
@@ -301,8 +314,8 @@ impl Sight {
         }
         let detail = &self.details[host.id as usize];
         match detail.pulls.as_deref() {
-            Some((_, queue)) => queue.estimate(host, image),
-            None => PullQueue::idle(detail.paces, self.now_ms).estimate(host, image),
+            Some((_, queue)) => queue.estimate(fleet, host, image),
+            None => PullQueue::idle(detail.paces, self.now_ms).estimate(fleet, host, image),
         }
     }
 
@@ -317,7 +330,7 @@ impl Sight {
         let row = *self.rows.may_fit(fleet, asked, id)?;
         let region = asked.region_place(&fleet.host(id)?.spec.region);
         let detail = &mut self.details[id as usize];
-        let missing_bytes = asked.ask.image.map_or(0, |image| image.size_bytes.saturating_sub(present_bytes));
+        let missing_bytes = asked.fetched_at_least_bytes(present_bytes);
         let least_cost = match (&asked.demand, detail.least_cost) {
             (None, _) => 0,
             (Some(_), Some(known)) => known,
@@ -336,7 +349,7 @@ impl Sight {
 
     /// The best that any host can score that fetches nothing and has so many bytes of the image or fewer.
     pub(crate) fn bound_of_all(&self, asked: &Asked<'_>, present_bytes: u64) -> Score {
-        let missing_bytes = asked.ask.image.map_or(0, |image| image.size_bytes.saturating_sub(present_bytes));
+        let missing_bytes = asked.fetched_at_least_bytes(present_bytes);
         let outline = Outline {
             host: 0,
             region: 0,
@@ -349,6 +362,13 @@ impl Sight {
 }
 
 impl Asked<'_> {
+    /// What a host that fetches nothing yet must fetch of the image when it has so many bytes of it. What is there under
+    /// another digest is not looked for, so all of it may be.
+    fn fetched_at_least_bytes(&self, present_bytes: u64) -> u64 {
+        let size_bytes = self.ask.image.map_or(0, |image| image.size_bytes);
+        size_bytes.saturating_sub(present_bytes).saturating_sub(self.twin_bytes)
+    }
+
     /// Where in the list of regions one is; the last place where it is not, which a constraint refuses.
     pub(crate) fn region_place(&self, region: &str) -> u16 {
         self.ask.constraints.region_place(region).map_or(u16::MAX, |place| place.min(usize::from(u16::MAX)) as u16)

@@ -103,15 +103,7 @@ proptest! {
 fn an_image_that_nobody_recorded_is_placed_without_it() {
     let mut fleet = Fleet::default();
     for n in 0..3 {
-        let spec = HostSpec {
-            name: format!("host-{n}"),
-            memory_bytes: 1 << 30,
-            cpu_shared_milli: 4_000,
-            zone: "z".into(),
-            region: "r".into(),
-            ..HostSpec::default()
-        };
-        fleet.register_host(spec).unwrap();
+        fleet.register_host(HostSpec { name: format!("host-{n}"), ..roomy() }).unwrap();
     }
     let shape = Shape { cpu_milli: 1_000, memory_bytes: 1 << 20, ..Shape::default() };
     let unknown = PlaceRequest { image: "nobody/recorded:1".into(), ..request(&shape) };
@@ -133,6 +125,38 @@ fn an_image_that_nobody_recorded_is_placed_without_it() {
     assert!(recorded.choices[0].image_known && recorded.choices[0].image_bytes > 0);
 }
 
+/// What is unpacked under another digest makes a host the best one, also where others were ranked before that was known:
+/// for a request that comes once, whose host is searched for, and for one that comes often, which gets a ranking.
+#[test]
+fn content_known_under_another_digest_is_found() {
+    let of_one_content = |n: u8, layer: u8| {
+        let mut image = image_of(n, &[layer]);
+        image.layers[0].diff_id = digest(200).0.to_vec();
+        image
+    };
+    for times in [1, 20] {
+        let mut fleet = Fleet::default();
+        fleet.record_image(of_one_content(0, 7)).unwrap();
+        for (n, (layer, state)) in (0..).zip([(7, LayerState::Blob), (6, LayerState::Unpacked)]) {
+            let id = fleet.register_host(HostSpec { name: format!("host-{n}"), ..roomy() }).unwrap();
+            let present = vec![(digest(layer), layer_bytes(layer), state)];
+            fleet.report_layers(id, &LayerReport { present, ..LayerReport::default() }).unwrap();
+        }
+        let shape = Shape { cpu_milli: 1, memory_bytes: 1, ..Shape::default() };
+        let request = request(&shape);
+        let mut planner = Planner::default();
+        let mut host = |fleet: &Fleet| {
+            planner.catch_up(fleet);
+            let planned = planner.plan(fleet, &request).unwrap();
+            planner.settle(&request, &planned.plans);
+            fleet.host(planned.plans[0].host).unwrap().name.to_string()
+        };
+        (0..times).for_each(|_| assert_eq!(host(&fleet), "host-0"));
+        fleet.record_image(of_one_content(1, 6)).unwrap();
+        assert_eq!(host(&fleet), "host-1", "after {times} times");
+    }
+}
+
 /// A test that plans little proves little.
 #[test]
 fn the_scripts_plan_and_refuse() {
@@ -147,6 +171,16 @@ fn the_scripts_plan_and_refuse() {
     assert!(planned > 500 && refused > 100, "{planned} planned, {refused} refused");
     let idle = CONSTRAINTS.iter().map(|constraint| constraint.name).find(|name| !refused_by.contains(name));
     assert_eq!(idle, None, "a constraint never refused a host");
+}
+
+fn roomy() -> HostSpec {
+    HostSpec {
+        memory_bytes: 1 << 30,
+        cpu_shared_milli: 4_000,
+        zone: "z".into(),
+        region: "r".into(),
+        ..HostSpec::default()
+    }
 }
 
 fn request(shape: &Shape) -> PlaceRequest {

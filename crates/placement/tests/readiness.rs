@@ -6,7 +6,7 @@ mod script;
 
 use gantry_fleet::{EndReason, Fleet, Grant, Host, LayerReport};
 use gantry_placement::readiness::{Estimate, PullQueue};
-use gantry_types::{Digest, HostSpec, Image, Layer, LayerState, PlaceRequest, Plan, ReservationId};
+use gantry_types::{Digest, HostSpec, Image, Layer, LayerState, PlaceRequest, Plan, PullObservation, ReservationId};
 use script::digest;
 
 const MB: u64 = 1_000_000;
@@ -41,7 +41,11 @@ impl World {
     }
 
     fn record(&mut self, reference: &str, layers: &[u8]) {
-        let layer = |&n: &u8| Layer { digest: digest(n).0.to_vec(), size_bytes: LAYER, diff_id: Vec::new() };
+        self.record_with(reference, layers, |_| Vec::new());
+    }
+
+    fn record_with(&mut self, reference: &str, layers: &[u8], diff_id: impl Fn(u8) -> Vec<u8>) {
+        let layer = |&n: &u8| Layer { digest: digest(n).0.to_vec(), size_bytes: LAYER, diff_id: diff_id(n) };
         let layers = layers.iter().map(layer).collect();
         let (reference, platform) = (reference.to_owned(), "linux/amd64".to_owned());
         self.fleet.record_image(Image { reference, digest: vec![9; 32], platform, layers }).expect("it is sane");
@@ -75,7 +79,7 @@ impl World {
         let entry = |image: &str| self.fleet.image(image).expect("it was recorded");
         let queue =
             PullQueue::of(&self.fleet, self.host(), self.fleet.now(), in_flight.iter().map(|image| entry(image)));
-        queue.estimate(self.host(), entry(image))
+        queue.estimate(&self.fleet, self.host(), entry(image))
     }
 }
 
@@ -190,4 +194,60 @@ fn pulls_that_are_reported_go_first() {
     assert_eq!(world.estimate("image"), alone(2 * FETCH_US + UNPACK_US, 1, 1));
     world.report(&[(1, LayerState::Pulling)]);
     assert_eq!(world.estimate("image"), alone(FETCH_US + UNPACK_US, 0, 1));
+}
+
+/// The image was built twice, and every layer compressed otherwise.
+#[test]
+fn content_that_is_unpacked_is_not_fetched_in_another_compression() {
+    let mut world = World::new();
+    world.record_with("gzip", &[1, 2, 3], |n| vec![100 + n; 32]);
+    world.record_with("zstd", &[11, 12, 13], |n| vec![90 + n; 32]);
+    world.report(&[(1, LayerState::Unpacked), (2, LayerState::Unpacked), (3, LayerState::Blob)]);
+    assert_eq!(world.estimate("gzip"), alone(UNPACK_US, 0, 1));
+    // Of the third there is only the other blob.
+    assert_eq!(world.estimate("zstd"), alone(FETCH_US + UNPACK_US, 1, 1));
+    // Unpacked on another base, which does not help either.
+    world.report(&[(2, LayerState::Unpacked), (3, LayerState::Unpacked), (11, LayerState::Blob)]);
+    assert_eq!(world.estimate("zstd"), alone(3 * UNPACK_US, 2, 3));
+}
+
+#[test]
+fn a_pull_goes_on_from_where_it_was_said_to_be() {
+    let mut world = World::new();
+    world.record("image", &[1]);
+    let pulling = |world: &mut World, fetched_bytes| {
+        let present = vec![(digest(1), LAYER, LayerState::Pulling)];
+        let fetched = vec![(digest(1), fetched_bytes)];
+        let report = LayerReport { present, fetched, ..LayerReport::default() };
+        world.fleet.report_layers(1, &report).expect("it is sane");
+    };
+    pulling(&mut world, 0);
+    assert_eq!(world.estimate("image"), alone(FETCH_US + UNPACK_US, 0, 1));
+    world.wait(4_000);
+    assert_eq!(world.estimate("image"), alone(6_000_000 + UNPACK_US, 0, 1));
+    // It was slower than expected.
+    pulling(&mut world, LAYER / 10);
+    assert_eq!(world.estimate("image"), alone(9_000_000 + UNPACK_US, 0, 1));
+    world.wait(20_000);
+    assert_eq!(world.estimate("image"), alone(UNPACK_US, 0, 1));
+    // Nobody says that it ended: it may have stalled.
+    world.wait(20_000);
+    assert_eq!(world.estimate("image"), alone(9_000_000 + UNPACK_US, 0, 1));
+}
+
+#[test]
+fn a_host_is_as_fast_as_was_measured() {
+    let mut world = World::new();
+    world.record("image", &[1]);
+    let observed = PullObservation {
+        fetched_bytes: 10 * LAYER,
+        fetch_ms: 10_000,
+        streams: 1,
+        unpacked_bytes: 10 * LAYER,
+        unpack_ms: 10_000,
+    };
+    (0..60).for_each(|_| world.fleet.observe_pull(1, &observed).expect("it is sane"));
+    // Ten times as fast: a second each.
+    let ready_us = world.estimate("image").ready_us;
+    assert!((2_000_000..2_010_000).contains(&ready_us), "{ready_us}");
 }

@@ -1,7 +1,7 @@
 //! What a host still has to fetch and unpack for machines that are on their way to it.
 
-use gantry_fleet::{Fleet, Host, ImageEntry};
-use gantry_types::{LayerId, LayerState, Stamp};
+use gantry_fleet::{Fleet, Host, ImageEntry, Pull};
+use gantry_types::{LayerId, Stamp};
 use smallvec::SmallVec;
 
 use super::{
@@ -46,7 +46,7 @@ impl PullQueue {
         let mut queue = Self::idle(Paces::of(&host.rates()), now_ms);
         queue.add_reported(fleet, host);
         queue.add_granted(fleet, host);
-        in_flight.into_iter().for_each(|image| queue.push(host, image));
+        in_flight.into_iter().for_each(|image| queue.push(fleet, host, image));
         queue
     }
 
@@ -57,26 +57,35 @@ impl PullQueue {
 
     /// What an image would cost on the host. `host` is the one that the queue was made of.
     #[inline]
-    pub fn estimate(&self, host: &Host, image: &ImageEntry) -> Estimate {
-        run(&mut self.link.clone(), self.now_us, needs(host, image, &self.coming), |_| {})
+    pub fn estimate(&self, fleet: &Fleet, host: &Host, image: &ImageEntry) -> Estimate {
+        run(&mut { self.link }, self.now_us, needs(fleet, host, image, &self.coming), |_| {})
     }
 
     /// Adds the pull of a machine that is placed now.
-    pub fn push(&mut self, host: &Host, image: &ImageEntry) {
-        self.pull(host, image, self.now_us);
+    pub fn push(&mut self, fleet: &Fleet, host: &Host, image: &ImageEntry) {
+        self.pull(fleet, host, image, self.now_us);
     }
 
-    /// Layers that the agent says are being fetched: they have begun, so they go first.
+    /// Layers that the agent says are being fetched: they have begun, so they go first. They go on at the host's rate from
+    /// where they were last said to be, and one that is not said to have ended begins again from there.
     fn add_reported(&mut self, fleet: &Fleet, host: &Host) {
-        for held in host.layers().iter().filter(|held| held.state == LayerState::Pulling) {
-            let fetched_us = self.link.fetch(self.now_us, fleet.layer_size_bytes(held.layer));
-            self.coming.push((held.layer, Coming { fetched_us, unpacked_us: None }));
+        for &Pull { layer, progress } in host.pulls() {
+            let (fetched_bytes, at_us) =
+                progress.map_or((0, self.now_us), |known| (known.fetched_bytes, known.at.saturating_mul(1_000)));
+            let left_bytes = fleet.layer_size_bytes(layer).saturating_sub(fetched_bytes);
+            let before = self.link;
+            let mut fetched_us = self.link.fetch(at_us, left_bytes);
+            if fetched_us.saturating_add(REPORT_US) < self.now_us {
+                self.link = before;
+                fetched_us = self.link.fetch(self.now_us, left_bytes);
+            }
+            self.coming.push((layer, Coming { fetched_us, unpacked_us: None }));
         }
     }
 
     /// The oldest grant first.
     fn add_granted(&mut self, fleet: &Fleet, host: &Host) {
-        let is_unpacked = |image: &&ImageEntry| self.estimate(host, image) == Estimate::default();
+        let is_unpacked = |image: &&ImageEntry| self.estimate(fleet, host, image) == Estimate::default();
         // With the time until which a pull of it counts.
         let mut images: SmallVec<[(&ImageEntry, u64); 8]> =
             fleet.images_in_use(host).filter(|image| !is_unpacked(image)).map(|image| (image, 0)).collect();
@@ -94,18 +103,18 @@ impl PullQueue {
             let at_us = machine.created_at.saturating_mul(1_000);
             let pulled = images.iter_mut().find(|(image, _)| image.image.reference == machine.image);
             let Some((image, until_us)) = pulled.filter(|(_, until_us)| *until_us < at_us) else { continue };
-            *until_us = unreported.pull(host, image, at_us);
+            *until_us = unreported.pull(fleet, host, image, at_us);
             if *until_us >= self.now_us {
-                self.pull(host, image, at_us);
+                self.pull(fleet, host, image, at_us);
             }
         }
     }
 
     /// Asks for an image. Returns until when that counts: once it should be done, and the agent has had the time to say so,
     /// what the agent says is all that is known.
-    fn pull(&mut self, host: &Host, image: &ImageEntry, at_us: u64) -> u64 {
+    fn pull(&mut self, fleet: &Fleet, host: &Host, image: &ImageEntry, at_us: u64) -> u64 {
         let mut layers: SmallVec<[Done; 32]> = SmallVec::new();
-        let estimate = run(&mut self.link, at_us, needs(host, image, &self.coming), |done| layers.push(done));
+        let estimate = run(&mut self.link, at_us, needs(fleet, host, image, &self.coming), |done| layers.push(done));
         let until_us = at_us.saturating_add(estimate.ready_us).saturating_add(REPORT_US);
         if until_us >= self.now_us {
             layers.into_iter().for_each(|done| self.comes(done));

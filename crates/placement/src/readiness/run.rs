@@ -4,15 +4,6 @@ use gantry_types::LayerId;
 
 use super::{Estimate, link::Link};
 
-/// How far a layer is on a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Held {
-    Missing,
-    Blob,
-    /// In some chain.
-    Unpacked,
-}
-
 /// What somebody else is having done to a layer, in microseconds of the link's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Coming {
@@ -21,11 +12,15 @@ pub(super) struct Coming {
     pub(super) unpacked_us: Option<u64>,
 }
 
+/// A layer of an image, and how far it is on a host.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Need {
     pub(super) layer: LayerId,
     pub(super) size_bytes: u64,
-    pub(super) held: Held,
+    /// By its own digest: another compression of the same content is of no use.
+    pub(super) is_there: bool,
+    /// Its content, in some chain.
+    pub(super) is_unpacked: bool,
     pub(super) coming: Option<Coming>,
 }
 
@@ -50,15 +45,15 @@ pub(super) fn run(
     let mut unpacked_us = at_us;
     // Of the layers so far: all are unpacked; all are, or are being unpacked for somebody else.
     let (mut on_disk, mut comes) = (true, true);
-    for Need { layer, size_bytes, held, coming } in chain {
-        if held == Held::Unpacked && on_disk {
+    for Need { layer, size_bytes, is_there, is_unpacked, coming } in chain {
+        if is_unpacked && on_disk {
             continue;
         }
         on_disk = false;
-        let fetched_us = match (held, coming) {
-            (Held::Blob | Held::Unpacked, _) => at_us,
-            (Held::Missing, Some(coming)) => coming.fetched_us,
-            (Held::Missing, None) => {
+        let fetched_us = match coming {
+            _ if is_there => at_us,
+            Some(coming) => coming.fetched_us,
+            None => {
                 estimate.fetch_bytes += size_bytes;
                 link.fetch(at_us, size_bytes)
             }

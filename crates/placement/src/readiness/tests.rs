@@ -1,12 +1,12 @@
 //! The model by itself: worked examples, and what must hold for any image, link and rates.
 
 use gantry_types::HostRates;
-use proptest::{collection::vec, option, prelude::*, sample::select};
+use proptest::{collection::vec, option, prelude::*};
 
 use super::{
     Estimate, Paces, STREAMS, at_best_us,
     link::Link,
-    run::{Coming, Held, Need, run},
+    run::{Coming, Need, run},
 };
 
 const MB: u64 = 1_000_000;
@@ -16,8 +16,22 @@ fn paces(stream: u64, link: u64, unpack: u64) -> Paces {
     Paces::of(&HostRates { stream_bytes_per_s: stream, link_bytes_per_s: link, unpack_bytes_per_s: unpack })
 }
 
+/// How far a layer is: a nearer state is the larger one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Held {
+    Missing,
+    Blob,
+    Unpacked,
+}
+
 fn layer(size_bytes: u64, held: Held) -> Need {
-    Need { layer: 0, size_bytes, held, coming: None }
+    let (is_there, is_unpacked) = (held >= Held::Blob, held == Held::Unpacked);
+    Need { layer: 0, size_bytes, is_there, is_unpacked, coming: None }
+}
+
+/// One of which another compression of the same content is unpacked.
+fn twin(size_bytes: u64) -> Need {
+    Need { is_unpacked: true, ..layer(size_bytes, Held::Missing) }
 }
 
 fn coming(size_bytes: u64, fetched_us: u64, unpacked_us: Option<u64>) -> Need {
@@ -84,6 +98,11 @@ fn a_layer_is_unpacked_only_where_the_chain_below_it_is() {
     let expected = Estimate { ready_us: 6_000_000, fetch_bytes: 20 * MB, unpack_bytes: 40 * MB };
     assert_eq!(of(&Link::new(paces), &chain), expected);
     assert_eq!(of(&Link::new(paces), &[unpacked; 9]), Estimate::default());
+    // Content that is unpacked does not stand in for a blob.
+    assert_eq!(of(&Link::new(paces), &[unpacked, twin(10 * MB), unpacked]), Estimate::default());
+    let chain = [layer(20 * MB, Held::Missing), twin(10 * MB)];
+    let expected = Estimate { ready_us: 5_000_000, fetch_bytes: 30 * MB, unpack_bytes: 30 * MB };
+    assert_eq!(of(&Link::new(paces), &chain), expected);
 }
 
 #[test]
@@ -122,10 +141,6 @@ struct Case {
     chain: Vec<Need>,
 }
 
-fn held() -> impl Strategy<Value = Held> {
-    select(vec![Held::Missing, Held::Missing, Held::Blob, Held::Unpacked, Held::Unpacked])
-}
-
 fn rate() -> impl Strategy<Value = u64> {
     prop_oneof![4 => 1..2_000u64, 1 => Just(UNLIMITED)]
 }
@@ -136,12 +151,9 @@ fn case() -> impl Strategy<Value = Case> {
         fetched_us,
         unpacked_us: unpacked_us.map(|after_us| fetched_us + after_us),
     });
-    let need = (0..4_000u64, held(), option::weighted(0.3, somebody)).prop_map(|(size_bytes, held, coming)| Need {
-        layer: 0,
-        size_bytes,
-        held,
-        coming,
-    });
+    let need = (0..4_000u64, any::<(bool, bool)>(), option::weighted(0.3, somebody)).prop_map(
+        |(size_bytes, (is_there, is_unpacked), coming)| Need { layer: 0, size_bytes, is_there, is_unpacked, coming },
+    );
     let queue = vec((0..3_000_000u64, 0..4_000u64), 0..8);
     ([rate(), rate(), rate()], queue, vec(need, 0..10)).prop_map(|(rates, queue, chain)| Case { rates, queue, chain })
 }
@@ -164,7 +176,7 @@ impl Case {
 enum Nearer {
     Rate(usize, u64),
     /// A layer in a nearer state.
-    State(usize, Held),
+    State(usize, bool, bool),
     /// Somebody else does something of a layer, or does it sooner.
     Sooner(usize, u64, u64),
     /// A layer of fewer bytes.
@@ -177,7 +189,7 @@ fn nearer() -> impl Strategy<Value = Nearer> {
     let pick = || 0..64usize;
     prop_oneof![
         (0..3usize, rate()).prop_map(|(which, rate)| Nearer::Rate(which, rate)),
-        (pick(), held()).prop_map(|(at, held)| Nearer::State(at, held)),
+        (pick(), any::<(bool, bool)>()).prop_map(|(at, (there, unpacked))| Nearer::State(at, there, unpacked)),
         (pick(), 0..4_000_000u64, 0..4_000_000u64).prop_map(|(at, by, more)| Nearer::Sooner(at, by, more)),
         (pick(), 0..4_000u64).prop_map(|(at, by)| Nearer::Smaller(at, by)),
         (pick(), 0..4_000u64).prop_map(|(at, by)| Nearer::Shorter(at, by)),
@@ -190,8 +202,11 @@ impl Nearer {
         let (layers, queued) = (case.chain.len().max(1), case.queue.len().max(1));
         match *self {
             Self::Rate(which, rate) => case.rates[which] = case.rates[which].max(rate),
-            Self::State(at, held) => {
-                case.chain.get_mut(at % layers).into_iter().for_each(|need| need.held = need.held.max(held));
+            Self::State(at, is_there, is_unpacked) => {
+                case.chain.get_mut(at % layers).into_iter().for_each(|need| {
+                    need.is_there |= is_there;
+                    need.is_unpacked |= is_unpacked;
+                });
             }
             Self::Sooner(at, by, more) => {
                 case.chain.get_mut(at % layers).and_then(|need| need.coming.as_mut()).into_iter().for_each(|coming| {

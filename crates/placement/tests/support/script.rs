@@ -32,6 +32,8 @@ pub enum Step {
         gone: Vec<u8>,
     },
     Record(Image),
+    /// A pull of so many MB that took a second.
+    Observe(usize, u64),
     /// Plans one of the script's requests.
     Plan {
         request: usize,
@@ -93,7 +95,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (pick(), proptest::bool::weighted(0.7)).prop_map(|(host, reachable)| Step::Reach(host, reachable)),
         4 => (pick(), any::<bool>(), present, vec(0..8u8, 0..3))
             .prop_map(|(host, full, present, gone)| Step::Layers { host, full, present, gone }),
-        1 => image().prop_map(Step::Record),
+        3 => image().prop_map(Step::Record),
+        1 => (pick(), 2..2_000u64).prop_map(|(host, mb)| Step::Observe(host, mb)),
         20 => (pick(), machines(), proptest::bool::weighted(0.2))
             .prop_map(|(request, count, all_or_nothing)| Step::Plan { request, count, all_or_nothing }),
         3 => volume.prop_map(Step::PlanVolume),
@@ -243,7 +246,13 @@ fn request() -> impl Strategy<Value = PlaceRequest> {
 }
 
 pub fn image() -> impl Strategy<Value = Image> {
-    (0..3u8, vec(0..8u8, 1..6)).prop_map(|(n, layers)| image_of(n, &layers))
+    (0..3u8, vec(0..8u8, 1..6), any::<bool>()).prop_map(|(n, layers, twins)| {
+        let mut image = image_of(n, &layers);
+        // Two layers each are of one content.
+        let diff_id = |n: u8| digest(200 + n / 2).0.to_vec();
+        image.layers.iter_mut().filter(|_| twins).for_each(|layer| layer.diff_id = diff_id(layer.digest[0]));
+        image
+    })
 }
 
 pub fn image_of(n: u8, layers: &[u8]) -> Image {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use gantry_fleet::{EndReason, FEATURE_LEVEL_MAX, Fleet, Grant, LayerReport};
 use gantry_placement::{Ask, CONSTRAINTS, InFlight, Planned, Planner, Room, admits, refusals};
-use gantry_types::{Constraints, PlaceRequest, Plan, Refused, RejectionGroup, VolumeRequest};
+use gantry_types::{Constraints, PlaceRequest, Plan, PullObservation, Refused, RejectionGroup, VolumeRequest};
 use proptest::{prelude::*, test_runner::TestCaseError};
 
 use crate::script::{Script, Step, digest, layer_bytes};
@@ -57,6 +57,11 @@ impl World {
                 drop(self.host(host).map(|host| self.fleet.report_layers(host, &report)));
             }
             Step::Record(image) => drop(self.fleet.record_image(image)),
+            Step::Observe(pick, mb) => {
+                let bytes = mb * 1_000_000;
+                let seen = PullObservation { fetched_bytes: bytes, fetch_ms: 1_000, streams: 4, ..Default::default() };
+                drop(self.host(pick).map(|host| self.fleet.observe_pull(host, &seen)));
+            }
             Step::Plan { request, count, all_or_nothing } => {
                 let request = &requests[request % requests.len()];
                 let count = if request.constraints.volume == 0 { count } else { 1 };
