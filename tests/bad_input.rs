@@ -98,7 +98,8 @@ async fn agents_that_lie_are_refused() {
     let stale = v1::ConfirmReservation { reservation_id: row.id, fence: row.fence + 7 };
     let failed = agent.tell(Message::Confirm(stale)).await.expect_err("that fence was never given");
     assert_eq!(failed.detail.map(|d| d.reason).as_deref(), Some("FENCED"));
-    let layer = |digest: &str, size_bytes| v1::LayerOnHost { digest: digest.into(), size_bytes, state: 0 };
+    let layer =
+        |digest: &str, size_bytes| v1::LayerOnHost { digest: digest.into(), size_bytes, ..v1::LayerOnHost::default() };
     for bad in [layer("sha256:zz", 1), layer(&format!("sha256:{}", "0a".repeat(32)), u64::MAX)] {
         let report = v1::LayerReport { full: true, present: vec![bad], gone: Vec::new() };
         let failed = agent.tell(Message::Layers(report)).await.expect_err("a malformed layer");

@@ -14,6 +14,7 @@ pub mod label;
 pub mod layer;
 pub mod page;
 pub mod place;
+pub mod rates;
 pub mod rejection;
 pub mod release;
 pub mod reservation;

@@ -125,6 +125,18 @@ impl Image {
     }
 }
 
+/// Checks what is said to be there of a layer on a host.
+pub fn validate_fetched(fetched_bytes: Option<u64>, size_bytes: u64, state: LayerState) -> Result<(), Refused> {
+    const FIELD: &str = "layers.present.fetched_bytes";
+    match fetched_bytes {
+        Some(_) if state != LayerState::Pulling => {
+            Err(Refused::invalid(FIELD, "is given of a layer that is not being pulled: leave it out"))
+        }
+        Some(fetched_bytes) if fetched_bytes > size_bytes => Err(Refused::over(FIELD, fetched_bytes, size_bytes)),
+        _ => Ok(()),
+    }
+}
+
 /// Checks an image reference that must be there.
 pub fn validate_reference(field: &'static str, reference: &str) -> Result<(), Refused> {
     if reference.is_empty() {

@@ -66,6 +66,7 @@ fn report(at: usize, apps: &[App], layers: &[Layer]) -> v1::LayerReport {
         digest: layer.digest.clone(),
         size_bytes: layer.size_bytes,
         state: v1::LayerState::Unpacked.into(),
+        ..v1::LayerOnHost::default()
     });
     v1::LayerReport { full: true, present: present.collect(), gone: Vec::new() }
 }

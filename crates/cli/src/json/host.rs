@@ -19,6 +19,18 @@ pub fn host(host: &v1::Host) -> Value {
         "volumes": host.volumes,
         "layers": host.layers,
         "layer_bytes": host.layer_bytes,
+        "rates": host.rates.as_ref().map(rates),
+    })
+}
+
+fn rates(rates: &v1::HostRates) -> Value {
+    json!({
+        "stream_bytes_per_s": rates.stream_bytes_per_s,
+        "link_bytes_per_s": rates.link_bytes_per_s,
+        "unpack_bytes_per_s": rates.unpack_bytes_per_s,
+        "stream_measured": rates.stream_measured,
+        "link_measured": rates.link_measured,
+        "unpack_measured": rates.unpack_measured,
     })
 }
 

@@ -1,7 +1,7 @@
 //! An agent reports which layers its host has.
 
 use gantry_fleet::{Fleet, LayerReport};
-use gantry_types::{Digest, HostId, LayerState, Refused, error, limits};
+use gantry_types::{Digest, HostId, LayerState, Refused, error, image::validate_fetched, limits};
 use prost::Message;
 
 use super::Apply;
@@ -47,21 +47,6 @@ impl Apply for ReportLayers {
     }
 }
 
-impl LayerPresent {
-    /// Checks what is said beyond what lies where.
-    fn check_hints(&self, state: LayerState) -> Result<(), Refused> {
-        let Some(fetched_bytes) = self.fetched_bytes else { return Ok(()) };
-        if state != LayerState::Pulling {
-            let why = "is given of a layer that is not being pulled: leave it out, or report it as pulling";
-            return Err(Refused::invalid("layers.present.fetched_bytes", why));
-        }
-        if fetched_bytes > self.size_bytes {
-            return Err(Refused::over("layers.present.fetched_bytes", fetched_bytes, self.size_bytes));
-        }
-        Ok(())
-    }
-}
-
 impl ReportLayers {
     /// The feature level that a cluster must have to know all of it.
     pub(super) fn feature_level(&self) -> u32 {
@@ -84,7 +69,7 @@ impl ReportLayers {
             let state = LayerState::try_from(layer.state).map_err(|_| {
                 Refused::invalid("layers.present.state", format!("is {}, which is not known", layer.state))
             })?;
-            layer.check_hints(state)?;
+            validate_fetched(layer.fetched_bytes, layer.size_bytes, state)?;
             report.present.push((digest, layer.size_bytes, state));
             report.fetched.extend(layer.fetched_bytes.map(|fetched_bytes| (digest, fetched_bytes)));
             if !layer.diff_id.is_empty() {

@@ -152,11 +152,18 @@ pub(crate) fn layer_report() -> impl Strategy<Value = LayerReport> {
     let state =
         prop_oneof![Just(types::LayerState::Pulling), Just(types::LayerState::Blob), Just(types::LayerState::Unpacked)];
     let digest = || any::<[u8; 32]>().prop_map(types::Digest);
-    let present = (digest(), 0..=limits::LAYER_BYTES, state).prop_map(|(digest, size_bytes, state)| PresentLayer {
-        digest,
-        size_bytes,
-        state,
-    });
+    let hints = (option::of(0..=limits::LAYER_BYTES), option::of(digest()));
+    let present = (digest(), 0..=limits::LAYER_BYTES, state, hints).prop_map(
+        |(digest, size_bytes, state, (fetched_bytes, diff_id))| PresentLayer {
+            digest,
+            size_bytes,
+            state,
+            fetched_bytes: fetched_bytes
+                .map(|bytes| bytes.min(size_bytes))
+                .filter(|_| state == types::LayerState::Pulling),
+            diff_id,
+        },
+    );
     (any::<bool>(), vec(present, 0..5), vec(digest(), 0..5)).prop_map(|(full, present, gone)| LayerReport {
         full,
         present,

@@ -1,6 +1,6 @@
 //! What a host says of the layers it holds.
 
-use gantry_types::{Digest, LayerState, Refused, error::layer_size, limits};
+use gantry_types::{Digest, LayerState, Refused, error::layer_size, image::validate_fetched, limits};
 
 use crate::v1;
 
@@ -20,6 +20,9 @@ pub struct PresentLayer {
     pub digest: Digest,
     pub size_bytes: u64,
     pub state: LayerState,
+    /// Only of a layer that is being pulled.
+    pub fetched_bytes: Option<u64>,
+    pub diff_id: Option<Digest>,
 }
 
 impl TryFrom<v1::LayerReport> for LayerReport {
@@ -57,10 +60,14 @@ impl TryFrom<&v1::LayerOnHost> for PresentLayer {
                 ));
             }
         };
+        validate_fetched(message.fetched_bytes, message.size_bytes, state)?;
+        let diff_id = Some(message.diff_id.as_str()).filter(|diff_id| !diff_id.is_empty());
         Ok(Self {
             digest: Digest::parse("layers.present.digest", &message.digest)?,
             size_bytes: message.size_bytes,
             state,
+            fetched_bytes: message.fetched_bytes,
+            diff_id: diff_id.map(|diff_id| Digest::parse("layers.present.diff_id", diff_id)).transpose()?,
         })
     }
 }
@@ -72,7 +79,13 @@ impl From<PresentLayer> for v1::LayerOnHost {
             LayerState::Blob => v1::LayerState::Blob,
             LayerState::Unpacked => v1::LayerState::Unpacked,
         };
-        Self { digest: layer.digest.to_string(), size_bytes: layer.size_bytes, state: state as i32 }
+        Self {
+            digest: layer.digest.to_string(),
+            size_bytes: layer.size_bytes,
+            state: state as i32,
+            fetched_bytes: layer.fetched_bytes,
+            diff_id: layer.diff_id.map_or_else(String::new, |diff_id| diff_id.to_string()),
+        }
     }
 }
 
@@ -104,13 +117,21 @@ mod tests {
     fn bad_input_names_the_field() {
         let digest = format!("sha256:{}", "0a".repeat(32));
         let present = |digest: &str, size_bytes, state| v1::LayerReport {
-            present: vec![v1::LayerOnHost { digest: digest.into(), size_bytes, state }],
+            present: vec![v1::LayerOnHost { digest: digest.into(), size_bytes, state, ..v1::LayerOnHost::default() }],
             ..v1::LayerReport::default()
+        };
+        let hinted = |state, fetched_bytes, diff_id: &str| {
+            let digest = digest.clone();
+            let layer = v1::LayerOnHost { digest, size_bytes: 10, state, fetched_bytes, diff_id: diff_id.into() };
+            v1::LayerReport { present: vec![layer], ..v1::LayerReport::default() }
         };
         for (message, expected) in [
             (present(&digest, 1, 9), "layers.present.state"),
             (present(&digest, limits::LAYER_BYTES + 1, 1), "layers.present.size_bytes"),
             (present("sha256:", 1, 1), "layers.present.digest"),
+            (hinted(1, Some(11), ""), "layers.present.fetched_bytes"),
+            (hinted(2, Some(1), ""), "layers.present.fetched_bytes"),
+            (hinted(1, Some(1), "sha256:"), "layers.present.diff_id"),
             (v1::LayerReport { gone: vec!["x".into()], ..Default::default() }, "layers.gone"),
             (v1::LayerReport { full: true, gone: vec![digest.clone()], ..Default::default() }, "layers.gone"),
             (

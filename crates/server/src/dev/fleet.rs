@@ -166,7 +166,12 @@ fn report(number: u32) -> v1::LayerReport {
         let layer = layer(name, mib);
         if present.iter().all(|known| known.digest != layer.digest) {
             let state = v1::LayerState::Unpacked as i32;
-            present.push(v1::LayerOnHost { digest: layer.digest, size_bytes: layer.size_bytes, state });
+            present.push(v1::LayerOnHost {
+                digest: layer.digest,
+                size_bytes: layer.size_bytes,
+                state,
+                ..v1::LayerOnHost::default()
+            });
         }
     }
     v1::LayerReport { full: true, present, gone: Vec::new() }

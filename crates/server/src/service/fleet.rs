@@ -153,6 +153,19 @@ fn host(host: &Host) -> v1::Host {
         layers: host.layers().len() as u32,
         layer_bytes: host.layer_bytes(),
         unreachable: host.unreachable,
+        rates: Some(rates(host)),
+    }
+}
+
+fn rates(host: &Host) -> v1::HostRates {
+    let (rates, measured) = (host.rates(), host.measured());
+    v1::HostRates {
+        stream_bytes_per_s: rates.stream_bytes_per_s,
+        link_bytes_per_s: rates.link_bytes_per_s,
+        unpack_bytes_per_s: rates.unpack_bytes_per_s,
+        stream_measured: measured.stream.is_some(),
+        link_measured: measured.link.is_some(),
+        unpack_measured: measured.unpack.is_some(),
     }
 }
 

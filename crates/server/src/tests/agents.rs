@@ -99,6 +99,7 @@ fn layer(number: usize) -> v1::LayerOnHost {
         digest: format!("sha256:{number:064x}"),
         size_bytes: limits::LAYER_BYTES,
         state: v1::LayerState::Unpacked as i32,
+        ..v1::LayerOnHost::default()
     }
 }
 
@@ -127,4 +128,58 @@ async fn a_report_with_one_bad_layer_changes_nothing() {
     assert_eq!(failed.code, Code::InvalidArgument as u32);
     let request = v1::GetHostRequest { name: "host-0".to_owned() };
     assert_eq!(member.fleet().get_host(request).await.unwrap().into_inner().host.unwrap().layers, 0);
+}
+
+/// Below the level that brings them, hints are left out of a report and the report counts.
+#[tokio::test]
+async fn agents_say_how_far_pulls_are_and_how_fast_they_were() {
+    let member = Member::start().await;
+    let mut agent = member.hosts(1).await.remove(0);
+    let hinted = || {
+        let (state, fetched_bytes) = (v1::LayerState::Pulling as i32, Some(77));
+        let diff_id = format!("sha256:{:064x}", 9);
+        let layer = v1::LayerOnHost { state, fetched_bytes, diff_id, ..layer(1) };
+        Message::Layers(v1::LayerReport { full: true, present: vec![layer], gone: Vec::new() })
+    };
+    let progress = || {
+        let state = member.consensus.state();
+        let state = state.read();
+        state
+            .fleet
+            .host(1)
+            .unwrap()
+            .pulls()
+            .iter()
+            .map(|pull| pull.progress.map(|p| p.fetched_bytes))
+            .collect::<Vec<_>>()
+    };
+    let pulled = v1::Pulled {
+        fetched_bytes: 840_000_000,
+        fetch_ms: 10_000,
+        streams: 1,
+        unpacked_bytes: 840_000_000,
+        unpack_ms: 10_000,
+    };
+    agent.tell(hinted()).await.unwrap();
+    assert_eq!(progress(), [None]);
+    assert_eq!(agent.tell(Message::Pulled(pulled)).await.unwrap_err().code, Code::FailedPrecondition as u32);
+    member.cluster().set_feature_level(v1::SetFeatureLevelRequest { level: 2 }).await.unwrap();
+    agent.tell(hinted()).await.unwrap();
+    assert_eq!(progress(), [Some(77)]);
+    agent.tell(Message::Pulled(pulled)).await.unwrap();
+    let absurd = v1::Pulled { fetched_bytes: u64::MAX, ..pulled };
+    let failed = agent.tell(Message::Pulled(absurd)).await.unwrap_err();
+    assert!(failed.message.starts_with("pulled.fetched_bytes"), "{}", failed.message);
+    let request = v1::GetHostRequest { name: "host-0".to_owned() };
+    let rates = member.fleet().get_host(request).await.unwrap().into_inner().host.unwrap().rates.unwrap();
+    // Half way from what was published to what was seen.
+    let expected = v1::HostRates {
+        stream_bytes_per_s: 79_000_000,
+        link_bytes_per_s: 247_000_000,
+        unpack_bytes_per_s: 78_500_000,
+        stream_measured: true,
+        link_measured: false,
+        unpack_measured: true,
+    };
+    assert_eq!(rates, expected);
 }

@@ -145,6 +145,7 @@ impl Agent {
                     digest: layer.digest.clone(),
                     size_bytes: layer.size_bytes,
                     state: v1::LayerState::Unpacked.into(),
+                    ..v1::LayerOnHost::default()
                 })
                 .collect(),
             gone: gone.iter().map(|&no| layers[no as usize].digest.clone()).collect(),

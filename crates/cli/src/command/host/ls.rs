@@ -48,6 +48,8 @@ fn text(hosts: &[v1::Host]) -> String {
         "GPU FREE",
         ">RESERVED",
         ">LAYERS",
+        ">FETCH",
+        ">UNPACK",
     ]);
     for host in hosts {
         let spec = host.spec.clone().unwrap_or_default();
@@ -61,9 +63,19 @@ fn text(hosts: &[v1::Host]) -> String {
             gpus(host, &spec),
             host.reservations.to_string(),
             bytes::format(host.layer_bytes),
+            measured(&host.rates, |rates| (rates.link_measured, rates.link_bytes_per_s)),
+            measured(&host.rates, |rates| (rates.unpack_measured, rates.unpack_bytes_per_s)),
         ]);
     }
     table.render()
+}
+
+/// A rate that was measured: `235.6 MiB/s`.
+fn measured(rates: &Option<v1::HostRates>, rate: impl Fn(&v1::HostRates) -> (bool, u64)) -> String {
+    match rates.as_ref().map(rate) {
+        Some((true, bytes_per_s)) => format!("{}/s", bytes::format(bytes_per_s)),
+        _ => "-".to_owned(),
+    }
 }
 
 /// Free and all GPUs by kind: `3.5 of 8 H100`.

@@ -41,7 +41,7 @@ fn text(host: &v1::Host) -> String {
         line(&gpu_line(device), free, "1".to_owned());
     }
     format!(
-        "{} is host {} in {}, zone {}: {}\nlabels {}; {} reservations, {} volumes, {} layers of {}\n\n{}",
+        "{} is host {} in {}, zone {}: {}\nlabels {}; {} reservations, {} volumes, {} layers of {}\n{}\n\n{}",
         spec.name,
         host.id,
         spec.region,
@@ -52,7 +52,25 @@ fn text(host: &v1::Host) -> String {
         host.volumes,
         host.layers,
         bytes::format(host.layer_bytes),
+        rates_line(&host.rates.unwrap_or_default()),
         table.render()
+    )
+}
+
+/// `fetches 70.6 MiB/s a layer, 235.6 MiB/s together; unpacks 69.6 MiB/s (not measured: as published)`.
+fn rates_line(rates: &v1::HostRates) -> String {
+    let rate = |bytes_per_s: u64| format!("{}/s", bytes::format(bytes_per_s));
+    let measured = [rates.stream_measured, rates.link_measured, rates.unpack_measured];
+    let source = match measured.iter().filter(|is_measured| **is_measured).count() {
+        0 => "not measured: as published",
+        3 => "measured",
+        _ => "measured in part",
+    };
+    format!(
+        "fetches {} a layer, {} together; unpacks {} ({source})",
+        rate(rates.stream_bytes_per_s),
+        rate(rates.link_bytes_per_s),
+        rate(rates.unpack_bytes_per_s)
     )
 }
 

@@ -8,7 +8,8 @@ use std::{
 
 use futures::Stream;
 use gantry_machine::{
-    Command, Confirm, Effect, EndByHost, LayerPresent, RecordImage, RegisterHost, ReportLayers, SetReachable,
+    Command, Confirm, Effect, EndByHost, LayerPresent, ObservePull, RecordImage, RegisterHost, ReportLayers,
+    SetReachable,
 };
 use gantry_proto::{
     convert,
@@ -79,10 +80,11 @@ async fn take_messages(
             Some(Message::Heartbeat(v1::Heartbeat {})) => {
                 heard_of(node, session.map(|(host, _)| host), reply);
             }
-            other => match command(session.map(|(host, _)| host), other) {
-                Ok(command) => node.submit(What::Command(command), None, reply),
-                Err(refused) => reply.send(Err(CallError::Refused(refused))),
-            },
+            Some(Message::Layers(report)) => {
+                let level = node.state().read().fleet.feature_level();
+                submit(node, session, reply, |host| Ok(report_layers(host, report.try_into()?, level).into()));
+            }
+            other => submit(node, session, reply, |host| command(host, other)),
         }
     }
     Ok(())
@@ -115,15 +117,21 @@ fn heard_of(node: &Node, host: Option<HostId>, reply: Reply) {
     }
 }
 
+/// Has a message's command decided, once it is known which host speaks.
+fn submit(node: &Node, session: &Session, reply: Reply, command: impl FnOnce(HostId) -> Result<Command, Refused>) {
+    let unknown = || Refused::invalid("message", "comes before register: an agent says first who it is");
+    match session.map(|(host, _)| host).ok_or_else(unknown).and_then(command) {
+        Ok(command) => node.submit(What::Command(command), None, reply),
+        Err(refused) => reply.send(Err(CallError::Refused(refused))),
+    }
+}
+
 /// What a message asks for. One command a message, so that all of it happens or nothing.
-fn command(host: Option<HostId>, message: Option<Message>) -> Result<Command, Refused> {
-    let host =
-        host.ok_or_else(|| Refused::invalid("message", "comes before register: an agent says first who it is"))?;
+fn command(host: HostId, message: Option<Message>) -> Result<Command, Refused> {
     let end = |reservation: ReservationId, fence: Fence, refusal: Option<String>| {
         Command::from(EndByHost { host, reservation, fence, refusal })
     };
     Ok(match message {
-        Some(Message::Layers(report)) => report_layers(host, report.try_into()?).into(),
         Some(Message::Confirm(confirm)) => {
             Confirm { host, reservation: confirm.reservation_id, fence: confirm.fence }.into()
         }
@@ -133,7 +141,8 @@ fn command(host: Option<HostId>, message: Option<Message>) -> Result<Command, Re
         }
         Some(Message::End(ended)) => end(ended.reservation_id, ended.fence, None),
         Some(Message::Image(image)) => RecordImage { image: Image::try_from(image)? }.into(),
-        Some(Message::Register(_) | Message::Heartbeat(_)) | None => {
+        Some(Message::Pulled(pulled)) => ObservePull { host, observed: pulled.try_into()? }.into(),
+        Some(Message::Register(_) | Message::Heartbeat(_) | Message::Layers(_)) | None => {
             return Err(Refused::invalid("message", "is missing or of a kind that this server does not know"));
         }
     })
@@ -141,11 +150,16 @@ fn command(host: Option<HostId>, message: Option<Message>) -> Result<Command, Re
 
 /// A report is one command however large it is: in parts, a host would look half empty in between, and stay so where the
 /// stream ends there. [`limits::LAYERS_PER_REPORT`](gantry_types::limits::LAYERS_PER_REPORT) layers fit into a log entry.
-fn report_layers(host: HostId, report: convert::LayerReport) -> ReportLayers {
+///
+/// Below feature level 2 what is said of progress and content is left out: it is a hint, and what lies where is not.
+fn report_layers(host: HostId, report: convert::LayerReport, feature_level: u32) -> ReportLayers {
+    let with_hints = feature_level >= 2;
     let present = report.present.into_iter().map(|layer| LayerPresent {
         digest: layer.digest.0.to_vec(),
         size_bytes: layer.size_bytes,
         state: layer.state as i32,
+        fetched_bytes: layer.fetched_bytes.filter(|_| with_hints),
+        diff_id: layer.diff_id.filter(|_| with_hints).map_or_else(Vec::new, |diff_id| diff_id.0.to_vec()),
     });
     let gone = report.gone.into_iter().map(|digest| digest.0.to_vec());
     ReportLayers { host, full: report.full, present: present.collect(), gone: gone.collect() }
