@@ -40,6 +40,18 @@
 //! before and including the image's last layer, over `link`. With the published rates, one layer arrives at 74 MB/s and
 //! four together at 247 MB/s.
 //!
+//! # What it is fed with
+//!
+//! The three rates are the host's own ([`Host::rates`](gantry_fleet::Host::rates)): means over the pulls that its agent
+//! measured, in which an observation weighs an eighth and one that is more than four times off counts as four times; and
+//! what others have published until something is measured. Fewer flows than `F` tell `stream`, at least as many tell `link`.
+//!
+//! The queue holds, oldest first: what the agent says is being fetched, from where it last was; the images of the host's
+//! machines, from when they were granted; and those of plans in flight, from now. What should have been fetched and
+//! unpacked since then is taken to be, for as long as an agent may take to report it. After that only the report counts.
+//!
+//! # What it promises
+//!
 //! Every time is a whole microsecond, rounded up. Nothing here is replicated: an estimate orders hosts and promises
 //! nothing.
 //!
@@ -51,7 +63,7 @@ mod pace;
 mod queue;
 mod run;
 
-pub use pace::Paces;
+pub use pace::{Pace, Paces};
 pub use queue::PullQueue;
 
 const STREAMS: usize = gantry_types::STREAMS as usize;

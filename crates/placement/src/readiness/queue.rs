@@ -13,6 +13,8 @@ use super::{
 
 /// Machines of a host whose pulls are looked for: the newest.
 const MACHINES_LOOKED_AT: usize = 64;
+/// Layers that an agent says are being fetched, of those that are counted. More would only make planning slow.
+const PULLS_LOOKED_AT: usize = 512;
 /// A pull that began longer ago is over, or will never be.
 const PULL_MS: u64 = 60 * 60 * 1_000;
 /// How long an agent may take to report what should be done by now. Until then it is believed to be done.
@@ -69,7 +71,7 @@ impl PullQueue {
     /// Layers that the agent says are being fetched: they have begun, so they go first. They go on at the host's rate from
     /// where they were last said to be, and one that is not said to have ended begins again from there.
     fn add_reported(&mut self, fleet: &Fleet, host: &Host) {
-        for &Pull { layer, progress } in host.pulls() {
+        for &Pull { layer, progress } in host.pulls().iter().take(PULLS_LOOKED_AT) {
             let (fetched_bytes, at_us) =
                 progress.map_or((0, self.now_us), |known| (known.fetched_bytes, known.at.saturating_mul(1_000)));
             let left_bytes = fleet.layer_size_bytes(layer).saturating_sub(fetched_bytes);
