@@ -14,6 +14,7 @@ pub struct Bounds {
     pub reservations: usize,
     pub volumes: usize,
     pub requests: usize,
+    pub region_aliases: usize,
 }
 
 impl Default for Bounds {
@@ -25,6 +26,7 @@ impl Default for Bounds {
             reservations: limits::RESERVATIONS,
             volumes: limits::VOLUMES,
             requests: limits::REQUEST_MEMORY,
+            region_aliases: limits::REGION_ALIASES,
         }
     }
 }

@@ -15,4 +15,6 @@ pub enum Change {
     Reservation(ReservationId),
     /// A remembered request, by its sequence number.
     Request(u64),
+    /// By its name.
+    RegionAlias(String),
 }

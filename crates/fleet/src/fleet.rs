@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use gantry_types::{HostId, Refused, Reservation, ReservationId, Rev, Stamp, Volume, VolumeId};
+use gantry_types::{HostId, Refused, RegionAlias, Reservation, ReservationId, Rev, Stamp, Volume, VolumeId};
 
 use crate::{
     Bounds, Change, Event, EventKind, Host, HostRow, ImageEntry, Journal, Touched, host_table::HostTable,
@@ -32,6 +32,7 @@ pub struct Fleet {
     pub(crate) leases: BTreeSet<(Stamp, ReservationId)>,
     pub(crate) volumes: BTreeMap<VolumeId, Arc<Volume>>,
     pub(crate) requests: RequestMemory,
+    pub(crate) region_aliases: BTreeMap<String, Arc<RegionAlias>>,
     /// Of those that have machines.
     pub(crate) apps: Names,
     /// Of those that have machines.

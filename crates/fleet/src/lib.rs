@@ -25,6 +25,7 @@ mod names;
 mod offers;
 mod pulls;
 mod rates;
+mod regions;
 mod registration;
 mod request;
 mod request_memory;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use gantry_types::{HostId, HostOverrides, HostSpec, Image, LayerId, LayerState, Reservation, Rev, Stamp, Volume};
+use gantry_types::{
+    HostId, HostOverrides, HostSpec, Image, LayerId, LayerState, RegionAlias, Reservation, Rev, Stamp, Volume,
+};
 use prost::Message;
 
 use crate::{
@@ -20,6 +22,7 @@ pub enum Row {
     Volume(Arc<Volume>),
     Reservation(Arc<Reservation>),
     Request(RequestRow),
+    RegionAlias(Arc<RegionAlias>),
 }
 
 /// The counters of the state.
@@ -118,6 +121,7 @@ impl Fleet {
             Change::Volume(id) => self.volumes.get(id).cloned().map(Row::Volume),
             Change::Reservation(id) => self.reservations.get(id).cloned().map(Row::Reservation),
             Change::Request(seq) => self.requests.row(*seq).cloned().map(Row::Request),
+            Change::RegionAlias(name) => self.region_aliases.get(name).cloned().map(Row::RegionAlias),
         }
     }
 
@@ -132,6 +136,7 @@ impl Fleet {
             .chain(self.volumes.values().cloned().map(Row::Volume))
             .chain(self.reservations.values().cloned().map(Row::Reservation))
             .chain(self.requests.rows().cloned().map(Row::Request))
+            .chain(self.region_aliases.values().cloned().map(Row::RegionAlias))
     }
 
     /// Puts a row back, in the order of [`Row`]. Adds no changes and no events.
@@ -151,6 +156,7 @@ impl Fleet {
                 self.link(&reservation);
             }
             Row::Request(row) => self.load_request(row)?,
+            Row::RegionAlias(alias) => self.load_region_alias(alias),
         }
         self.changes.clear();
         self.events.clear();

@@ -1,6 +1,6 @@
 //! Zones with their hosts, and how many machines of an app or group are in each. Derived, not replicated.
 
-use std::collections::BTreeMap;
+use std::{borrow::Borrow, collections::BTreeMap};
 
 use gantry_types::{HostId, HostSpec, Party};
 
@@ -12,6 +12,8 @@ pub(crate) struct Zones {
     by_name: Lookup<String, u32>,
     zones: Vec<Zone>,
     free: Vec<u32>,
+    /// Zones of each region.
+    regions: BTreeMap<String, u32>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -38,6 +40,7 @@ impl Zones {
                 self.zones.len() as u32 - 1
             });
             self.by_name.insert(name.clone(), number);
+            *self.regions.entry(spec.region.clone()).or_default() += 1;
             self.zones[number as usize].name = name;
             number
         });
@@ -51,11 +54,13 @@ impl Zones {
     /// Takes a host out of its zone, with the machines that it has.
     pub(crate) fn leave(&mut self, host: &Host) {
         let zone = &mut self.zones[host.zone as usize];
-        host.apps.iter().for_each(|(app, machines)| subtract(&mut zone.apps, app, machines));
-        host.groups.iter().for_each(|(group, machines)| subtract(&mut zone.groups, group, machines));
+        host.apps.iter().for_each(|(app, machines)| subtract(&mut zone.apps, &app, machines));
+        host.groups.iter().for_each(|(group, machines)| subtract(&mut zone.groups, &group, machines));
         zone.hosts.retain(|&id| id != host.id);
         if zone.hosts.is_empty() {
             self.by_name.remove(&zone.name);
+            let region = zone.name.split('\0').next().unwrap_or_default();
+            subtract(&mut self.regions, region, 1);
             *zone = Zone::default();
             self.free.push(host.zone);
         }
@@ -68,6 +73,15 @@ impl Zones {
         host.groups.iter().for_each(|(group, machines)| *zone.groups.entry(group).or_default() += machines);
     }
 
+    pub(crate) fn has_region(&self, region: &str) -> bool {
+        self.regions.contains_key(region)
+    }
+
+    /// By name.
+    pub(crate) fn regions(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.regions.keys().map(String::as_str)
+    }
+
     pub(crate) fn machine_added(&mut self, zone: u32, app: u32, group: Option<u32>) {
         let zone = &mut self.zones[zone as usize];
         *zone.apps.entry(app).or_default() += 1;
@@ -76,16 +90,16 @@ impl Zones {
 
     pub(crate) fn machine_removed(&mut self, zone: u32, app: Option<u32>, group: Option<u32>) {
         let zone = &mut self.zones[zone as usize];
-        app.into_iter().for_each(|app| subtract(&mut zone.apps, app, 1));
-        group.into_iter().for_each(|group| subtract(&mut zone.groups, group, 1));
+        app.into_iter().for_each(|app| subtract(&mut zone.apps, &app, 1));
+        group.into_iter().for_each(|group| subtract(&mut zone.groups, &group, 1));
     }
 }
 
-fn subtract(counts: &mut BTreeMap<u32, u32>, number: u32, machines: u32) {
-    if let Some(count) = counts.get_mut(&number) {
-        *count -= machines;
+fn subtract<K: Ord + Borrow<Q>, Q: Ord + ?Sized>(counts: &mut BTreeMap<K, u32>, key: &Q, less: u32) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= less;
         if *count == 0 {
-            counts.remove(&number);
+            counts.remove(key);
         }
     }
 }
@@ -120,14 +134,21 @@ impl Fleet {
     /// Whether zones hold the hosts that declare them, with their machines.
     pub(crate) fn check_zones(&self) -> Result<(), String> {
         let mut expected: BTreeMap<String, Zone> = BTreeMap::new();
+        let mut regions: BTreeMap<String, u32> = BTreeMap::new();
         for host in self.hosts.iter() {
             let zone = expected.entry(key(&host.spec)).or_default();
+            if zone.hosts.is_empty() {
+                *regions.entry(host.spec.region.clone()).or_default() += 1;
+            }
             zone.hosts.push(host.id);
             host.apps.iter().for_each(|(app, machines)| *zone.apps.entry(app).or_default() += machines);
             host.groups.iter().for_each(|(group, machines)| *zone.groups.entry(group).or_default() += machines);
             if self.zones.by_name.get(&key(&host.spec)) != Some(&host.zone) {
                 return Err(format!("host {} counts in zone {}", host.name, host.zone));
             }
+        }
+        if self.zones.regions != regions {
+            return Err(format!("zones by region are {:?}, expected {regions:?}", self.zones.regions));
         }
         if self.zones.by_name.len() != expected.len() || self.zones().count() != expected.len() {
             return Err(format!("{} zones, expected {}", self.zones.by_name.len(), expected.len()));

@@ -15,6 +15,7 @@ mod report_layers;
 mod reserve;
 mod set_feature_level;
 mod set_reachable;
+mod set_region_alias;
 mod set_scheduling;
 mod update_host;
 
@@ -90,6 +91,7 @@ commands! {
     14 record_image::RecordImage,
     15 set_feature_level::SetFeatureLevel,
     16 set_reachable::SetReachable,
+    20 set_region_alias::SetRegionAlias,
     21 observe_pull::ObservePull,
 }
 
@@ -102,7 +104,7 @@ impl Kind {
             Self::CreateVolume(command) => command.request.feature_level(),
             Self::RegisterHost(command) => command.spec.feature_level(),
             Self::ReportLayers(command) => command.feature_level(),
-            Self::SetReachable(_) | Self::ObservePull(_) => 2,
+            Self::SetReachable(_) | Self::ObservePull(_) | Self::SetRegionAlias(_) => 2,
             _ => 1,
         }
     }

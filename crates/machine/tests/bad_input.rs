@@ -7,12 +7,12 @@ mod world;
 use gantry_fleet::FEATURE_LEVEL_MAX;
 use gantry_machine::{
     Command, Confirm, CreateVolume, DeleteVolume, EndByHost, LayerPresent, ObservePull, RecordImage, RegisterHost,
-    Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetReachable, SetScheduling, UpdateHost,
-    fingerprint,
+    Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetReachable, SetRegionAlias, SetScheduling,
+    UpdateHost, fingerprint,
 };
 use gantry_types::{
     Affinity, Constraints, Device, DeviceShare, Digest, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan,
-    PullObservation, Refused, Scope, Shape, VolumeRequest, limits,
+    PullObservation, Refused, RegionAlias, Scope, Shape, VolumeRequest, limits,
 };
 use world::{World, spec};
 
@@ -195,11 +195,45 @@ fn what_needs_a_higher_feature_level() {
         ObservePull { host: 1, observed: PullObservation::default() }.into(),
         layer(LayerPresent { diff_id: vec![1; 32], ..LayerPresent::default() }),
         layer(LayerPresent { fetched_bytes: Some(0), ..LayerPresent::default() }),
+        alias("eu", &["ams"]),
     ];
     let mut world = World::new();
     for command in commands {
         assert_eq!(world.refused(command), Refused::FeatureLevel { want: 2, have: 1 });
     }
+}
+
+fn alias(name: &str, regions: &[&str]) -> Command {
+    let regions = regions.iter().map(|region| (*region).to_owned()).collect();
+    SetRegionAlias { alias: RegionAlias { name: name.into(), regions } }.into()
+}
+
+#[test]
+fn aliases_of_regions() {
+    let many: Vec<String> = (0..=limits::REGIONS_PER_ALIAS).map(|n| n.to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let mut world = busy();
+    world.apply(alias("eu", &["ams", "fra"])).unwrap();
+    for (expected, command) in [
+        ("name is empty", alias("", &["ams"])),
+        ("name is 129", alias(&long(), &["ams"])),
+        ("name is \"any\"", alias("any", &["ams"])),
+        ("name is \"a,b\"", alias("a,b", &["ams"])),
+        ("name is \" a\"", alias(" a", &["ams"])),
+        ("name is \"region\", a region that hosts are in", alias("region", &["ams"])),
+        ("name is \"ams\", a region that alias \"eu\"", alias("ams", &["lhr"])),
+        ("regions is empty", alias("us", &[""])),
+        ("regions name \"any\"", alias("us", &["any"])),
+        ("regions name the alias itself", alias("us", &["us"])),
+        ("regions name \"eu\", which is an alias", alias("world", &["iad", "eu"])),
+        ("regions name \"iad\" twice", alias("us", &["iad", "ord", "iad"])),
+        ("regions is 33", alias("us", &many)),
+    ] {
+        let refused = world.refused(command).to_string();
+        assert!(refused.starts_with(expected), "{refused} instead of {expected}");
+    }
+    world.apply(alias("eu", &[])).unwrap();
+    world.apply(alias("world", &["iad", "eu"])).unwrap();
 }
 
 #[test]

@@ -4,12 +4,12 @@
 #[path = "support/world.rs"]
 mod world;
 
-use gantry_fleet::{Bounds, Fleet};
+use gantry_fleet::{Bounds, FEATURE_LEVEL_MAX, Fleet};
 use gantry_machine::{
     CreateVolume, DeleteVolume, Effect, LayerPresent, RecordImage, RegisterHost, Release, Renew, ReportLayers, Reserve,
-    fingerprint,
+    SetFeatureLevel, SetRegionAlias, fingerprint,
 };
-use gantry_types::{Image, Layer, PlaceRequest, Plan, Refused, Shape, VolumeRequest};
+use gantry_types::{Image, Layer, PlaceRequest, Plan, Refused, RegionAlias, Shape, VolumeRequest};
 use world::{World, spec};
 
 fn bounded(bounds: Bounds) -> World {
@@ -65,6 +65,21 @@ fn full(refused: Refused) -> (&'static str, usize) {
         Refused::Full { what, limit } => (what, limit),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn region_aliases() {
+    let alias = |name: &str, regions: &[&str]| {
+        let regions = regions.iter().map(|region| (*region).to_owned()).collect();
+        SetRegionAlias { alias: RegionAlias { name: name.into(), regions } }
+    };
+    let mut world = bounded(Bounds { region_aliases: 1, ..Bounds::default() });
+    world.apply(SetFeatureLevel { level: FEATURE_LEVEL_MAX }).unwrap();
+    world.apply(alias("eu", &["ams"])).unwrap();
+    assert_eq!(full(world.refused(alias("us", &["iad"]))), ("region aliases", 1));
+    world.apply(alias("eu", &["ams", "fra"])).unwrap();
+    world.apply(alias("eu", &[])).unwrap();
+    world.apply(alias("us", &["iad"])).unwrap();
 }
 
 #[test]

@@ -7,11 +7,11 @@ use gantry_fleet::{FEATURE_LEVEL_MAX, Fleet};
 use gantry_machine::{
     Command, Confirm, CreateVolume, DeleteVolume, ENTRY_VERSION, EndByHost, Entry, EntryError, Expire, Kind,
     LayerPresent, ObservePull, RecordImage, RegisterHost, Release, RemoveHost, Renew, ReportLayers, Reserve,
-    SetFeatureLevel, SetReachable, SetScheduling, UpdateHost,
+    SetFeatureLevel, SetReachable, SetRegionAlias, SetScheduling, UpdateHost,
 };
 use gantry_types::{
     Affinity, Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan,
-    PullObservation, Refused, Shape, VolumeRequest,
+    PullObservation, Refused, RegionAlias, Shape, VolumeRequest,
 };
 use prost::Message;
 
@@ -127,6 +127,7 @@ fn name(kind: &Kind) -> &'static str {
         Kind::SetFeatureLevel(_) => "set_feature_level",
         Kind::SetReachable(_) => "set_reachable",
         Kind::ObservePull(_) => "observe_pull",
+        Kind::SetRegionAlias(_) => "set_region_alias",
     }
 }
 
@@ -166,6 +167,7 @@ fn newer_kinds() -> Vec<Kind> {
         diff_id: vec![5; 32],
     };
     let slice = Device { index: 100, kind: "a100.1g.10gb".into(), parent: Some(1), ..Device::default() };
+    let alias = RegionAlias { name: "eu".into(), regions: vec!["fra".into(), "ams".into()] };
     let linked = Device { nvlink_group: 2, ..spec().devices[0].clone() };
     vec![
         Kind::SetReachable(SetReachable { host: 7, reachable: true }),
@@ -174,6 +176,7 @@ fn newer_kinds() -> Vec<Kind> {
         Kind::RegisterHost(RegisterHost { spec: HostSpec { devices: vec![linked, slice], ..spec() } }),
         Kind::ObservePull(ObservePull { host: 7, observed }),
         Kind::ReportLayers(ReportLayers { host: 7, full: false, present: vec![pulling], gone: Vec::new() }),
+        Kind::SetRegionAlias(SetRegionAlias { alias }),
     ]
 }
 

@@ -90,7 +90,7 @@ pub(crate) fn ranked(asked: &Asked<'_>, room: &Room<'_>, prospect: &Prospect) ->
     let costs_us: Costs = std::array::from_fn(|at| (TERMS[at].cost_us)(asked, room, prospect));
     let host = room.host;
     let score = Score {
-        region: Reverse(asked.region_place(&host.spec.region)),
+        region: Reverse(asked.region_place(room.fleet, &host.spec.region)),
         cost_us: Reverse(weighted(&asked.weights, costs_us)),
         room: room_left(asked, room, prospect),
         name: Reverse(name_hash(&host.name)),

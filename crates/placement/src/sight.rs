@@ -328,7 +328,7 @@ impl Sight {
         present_bytes: u64,
     ) -> Option<Score> {
         let row = *self.rows.may_fit(fleet, asked, id)?;
-        let region = asked.region_place(&fleet.host(id)?.spec.region);
+        let region = asked.region_place(fleet, &fleet.host(id)?.spec.region);
         let detail = &mut self.details[id as usize];
         let missing_bytes = asked.fetched_at_least_bytes(present_bytes);
         let least_cost = match (&asked.demand, detail.least_cost) {
@@ -370,8 +370,10 @@ impl Asked<'_> {
     }
 
     /// Where in the list of regions one is; the last place where it is not, which a constraint refuses.
-    pub(crate) fn region_place(&self, region: &str) -> u16 {
-        self.ask.constraints.region_place(region).map_or(u16::MAX, |place| place.min(usize::from(u16::MAX)) as u16)
+    pub(crate) fn region_place(&self, fleet: &Fleet, region: &str) -> u16 {
+        fleet
+            .region_place(self.ask.constraints, region)
+            .map_or(u16::MAX, |place| place.min(usize::from(u16::MAX)) as u16)
     }
 }
 

@@ -4,8 +4,8 @@
 use gantry_fleet::{EndReason, FEATURE_LEVEL_MAX, Fleet, Grant};
 use gantry_placement::{Ask, InFlight, Planner, admits, refusals};
 use gantry_types::{
-    Affinity, Constraints, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Refused, RejectionGroup, Scope, Shape,
-    VolumeRequest,
+    Affinity, Constraints, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Refused, RegionAlias, RejectionGroup,
+    Scope, Shape, VolumeRequest,
 };
 
 fn spec(name: &str, zone: &str) -> HostSpec {
@@ -71,7 +71,8 @@ fn what_is_nowhere_is_named() {
         let regions = regions.iter().map(|region| (*region).to_owned()).collect();
         request("app", Constraints { regions, ..Constraints::default() })
     };
-    assert_eq!(refused(&fleet, &regions(&["nowhere"])), ["2 hosts refuse by region (wants nowhere, has ams)"]);
+    let words = "2 hosts refuse by region (wants nowhere, where no host is, has hosts in ams)";
+    assert_eq!(refused(&fleet, &regions(&["nowhere"])), [words]);
     assert!(planner(&fleet).plan(&fleet, &regions(&["nowhere", "any"])).is_ok());
 
     let volume = VolumeRequest { request_id: "v".into(), app: "app".into(), size_bytes: 1, ..VolumeRequest::default() };
@@ -82,6 +83,51 @@ fn what_is_nowhere_is_named() {
     assert_eq!(refused(&fleet, &pinned), ["1 host refuses by volume (wants volume 1, has no such volume)"]);
     let named = request("app", Constraints { host: "h2".into(), ..Constraints::default() });
     assert_eq!(refused(&fleet, &named), ["1 host refuses by host (wants h2, has h1)"]);
+}
+
+#[test]
+fn an_alias_stands_for_its_regions_in_their_order() {
+    let mut fleet = fleet([spec("h1", "a"), HostSpec { region: "fra".into(), ..spec("h2", "b") }]);
+    let alias = |regions: &[&str]| {
+        let regions = regions.iter().map(|region| (*region).to_owned()).collect();
+        RegionAlias { name: "eu".into(), regions }
+    };
+    let wants = |regions: &[&str]| {
+        let regions = regions.iter().map(|region| (*region).to_owned()).collect();
+        request("app", Constraints { regions, ..Constraints::default() })
+    };
+    let eu = wants(&["eu"]);
+    let mut planner = planner(&fleet);
+    assert_eq!(host_of(&mut planner, &fleet, &eu), None, "nothing has the name yet");
+    fleet.set_region_alias(alias(&["lhr", "fra"])).unwrap();
+    assert_eq!(host_of(&mut planner, &fleet, &eu), Some(2), "what was known of such requests is out of date");
+    fleet.set_region_alias(alias(&["ams"])).unwrap();
+    assert_eq!(host_of(&mut planner, &fleet, &eu), Some(1));
+
+    fleet.set_region_alias(alias(&["lhr", "fra"])).unwrap();
+    let place = |regions: &[&str], region| fleet.region_place(&wants(regions).constraints, region);
+    assert_eq!([place(&["iad", "eu", "any"], "fra"), place(&["iad", "eu", "any"], "ams")], [Some(2), Some(3)]);
+    assert_eq!(
+        [place(&["eu", "iad"], "iad"), place(&["eu", "iad"], "ams"), place(&[], "ams")],
+        [Some(2), None, Some(0)]
+    );
+    fleet.set_region_alias(alias(&["lhr", "cdg"])).unwrap();
+    let words = "2 hosts refuse by region (wants eu, where no host is, has hosts in ams, fra)";
+    assert_eq!(refused(&fleet, &eu), [words]);
+}
+
+#[test]
+fn the_regions_that_are_there_are_named_as_far_as_a_line_goes() {
+    let in_region = |n: u32| HostSpec { region: format!("r{n}"), ..spec(&format!("h{n}"), "a") };
+    let mut fleet = fleet((0..11).map(in_region));
+    let nowhere = request("app", Constraints { regions: vec!["nowhere".into()], ..Constraints::default() });
+    let words = "11 hosts refuse by region (wants nowhere, where no host is, has hosts in r0, r1, r10, r2, r3, r4, r5, r6 \
+                 and 3 more regions)";
+    assert_eq!(refused(&fleet, &nowhere), [words]);
+    // A region is gone with its last host.
+    (4..12).for_each(|host| fleet.remove_host(host).unwrap());
+    fleet.register_host(HostSpec { region: "r9".into(), ..spec("h0", "b") }).unwrap();
+    assert_eq!(fleet.regions().collect::<Vec<_>>(), ["r1", "r2", "r9"]);
 }
 
 #[test]

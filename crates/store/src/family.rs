@@ -11,6 +11,7 @@ mod image;
 mod layer;
 mod layers;
 mod meta;
+mod region_alias;
 mod request;
 mod reservation;
 mod volume;
@@ -43,6 +44,7 @@ pub(crate) static FAMILIES: &[Family] = &[
     volume::FAMILY,
     reservation::FAMILY,
     request::FAMILY,
+    region_alias::FAMILY,
 ];
 
 /// The key of the row that `change` names, in place of what was in `out`.
@@ -56,6 +58,7 @@ pub(crate) fn key(change: &Change, out: &mut Vec<u8>) {
         Change::Volume(volume) => put_key(&volume::FAMILY, &volume::key(*volume), out),
         Change::Reservation(reservation) => put_key(&reservation::FAMILY, &reservation::key(*reservation), out),
         Change::Request(sequence) => put_key(&request::FAMILY, &request::key(*sequence), out),
+        Change::RegionAlias(name) => put_key(&region_alias::FAMILY, region_alias::key(name), out),
     }
 }
 
@@ -70,6 +73,7 @@ pub(crate) fn value(row: &Row, out: &mut Vec<u8>) {
         Row::Volume(volume) => put_value(&**volume, out),
         Row::Reservation(reservation) => put_value(&**reservation, out),
         Row::Request(row) => put_value(row, out),
+        Row::RegionAlias(alias) => put_value(&**alias, out),
     }
 }
 
@@ -84,6 +88,7 @@ fn change(row: &Row) -> Change {
         Row::Volume(volume) => Change::Volume(volume.id),
         Row::Reservation(reservation) => Change::Reservation(reservation.id),
         Row::Request(row) => Change::Request(row.seq),
+        Row::RegionAlias(alias) => Change::RegionAlias(alias.name.clone()),
     }
 }
 
@@ -142,7 +147,7 @@ pub(crate) mod tests {
     use std::sync::Arc;
 
     use gantry_fleet::{Answer, HostRow, LayerRow, LayersRow, MetaRow, RequestRow};
-    use gantry_types::{HostSpec, Image, Plan, Reservation, Shape, Volume};
+    use gantry_types::{HostSpec, Image, Plan, RegionAlias, Reservation, Shape, Volume};
 
     use super::*;
 
@@ -169,6 +174,7 @@ pub(crate) mod tests {
             Row::Volume(Arc::new(Volume { id: wide, host: seed, ..Volume::default() })),
             Row::Reservation(Arc::new(reservation)),
             Row::Request(RequestRow { seq: wide, answer: Some(Answer::Done(true)), ..RequestRow::default() }),
+            Row::RegionAlias(Arc::new(RegionAlias { name: format!("alias-{seed}"), regions: vec!["ams".to_owned()] })),
         ]
     }
 
@@ -195,8 +201,9 @@ pub(crate) mod tests {
                 key
             })
             .collect();
-        // Image references are ordered as text, which the numbers in them are not; meta has a single key.
-        assert!(keys.iter().filter(|key| key[0] != image::FAMILY.tag).is_sorted());
+        // References and names are ordered as text, which the numbers in them are not; meta has a single key.
+        let by_text = [image::FAMILY.tag, region_alias::FAMILY.tag];
+        assert!(keys.iter().filter(|key| !by_text.contains(&key[0])).is_sorted());
         assert!(FAMILIES.iter().map(|family| family.tag).is_sorted());
     }
 

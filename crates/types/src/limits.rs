@@ -20,6 +20,10 @@ pub const LAYERS_PER_HOST: usize = 65_536;
 pub const LAYERS_PER_REPORT: usize = 16_384;
 /// Regions in one request.
 pub const REGIONS_PER_REQUEST: usize = 32;
+/// Names that stand for lists of regions.
+pub const REGION_ALIASES: usize = 256;
+/// Regions that one of them stands for.
+pub const REGIONS_PER_ALIAS: usize = 32;
 /// Apps and groups that one request wants near; and as many that it does not.
 pub const AFFINITIES: usize = 16;
 /// Largest size of anything measured in bytes: 1 EiB. Keeps sums of sizes far from overflow.

@@ -44,7 +44,8 @@ pub const ANY_REGION: &str = "any";
 /// What a host must satisfy beyond having room.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct Constraints {
-    /// Acceptable regions, the most wanted first; [`ANY_REGION`] stands for every one. Empty accepts any.
+    /// Acceptable regions and aliases of regions, the most wanted first; [`ANY_REGION`] stands for every one. Empty accepts
+    /// any.
     #[prost(string, repeated, tag = "1")]
     pub regions: Vec<String>,
     /// Labels that the host must carry.
@@ -175,14 +176,6 @@ impl VolumeRequest {
 }
 
 impl Constraints {
-    /// Where in the list of regions a host's region is accepted first: 0 is the most wanted. Nothing where it is not.
-    pub fn region_place(&self, region: &str) -> Option<usize> {
-        if self.regions.is_empty() {
-            return Some(0);
-        }
-        self.regions.iter().position(|wanted| wanted == region || wanted == ANY_REGION)
-    }
-
     fn feature_level(&self) -> u32 {
         let Self { max_per_host, max_per_zone, group, affinity, anti_affinity, .. } = self;
         let newer = self.regions.iter().any(|region| region == ANY_REGION)

@@ -58,6 +58,7 @@ pub struct Oracle {
     /// Of layers, as agents said first.
     pub diff_ids: BTreeMap<Vec<u8>, Vec<u8>>,
     pub requests: Vec<Remembered>,
+    pub aliases: BTreeMap<String, Vec<String>>,
 }
 
 impl Oracle {
@@ -105,6 +106,7 @@ impl Oracle {
             }
             Kind::SetReachable(c) => self.set_reachable(c).map(|()| done),
             Kind::ObservePull(c) => self.observe(c).map(|()| done),
+            Kind::SetRegionAlias(c) => self.set_alias(&c.alias).map(|()| done),
         }
     }
 

@@ -1,9 +1,9 @@
 //! What the oracle says of constraints: every number counted from the list of reservations.
 
 use gantry_fleet::Scheduling;
-use gantry_types::{Affinity, Constraints};
+use gantry_types::{Affinity, Constraints, RegionAlias};
 
-use super::{Oracle, OracleHost};
+use super::{Check, INVALID, Oracle, OracleHost};
 
 impl Oracle {
     pub fn allows(&self, host: &OracleHost, app: &str, constraints: &Constraints) -> bool {
@@ -15,7 +15,8 @@ impl Oracle {
             && !host.unreachable
             && (constraints.host.is_empty() || constraints.host == host.spec.name)
             && (constraints.regions.is_empty()
-                || constraints.regions.iter().any(|r| *r == host.spec.region || r == "any"))
+                || constraints.regions.iter().any(|r| *r == host.spec.region || r == "any")
+                || constraints.regions.iter().any(|r| self.stands_for(r, &host.spec.region)))
             && constraints.require_labels.iter().all(|l| label(&l.key) == Some(&l.value))
             && constraints.avoid_labels.iter().all(|l| label(&l.key) != Some(&l.value))
             && owner.is_none_or(|owner| {
@@ -26,6 +27,31 @@ impl Oracle {
             && (constraints.max_per_zone == 0 || own(1) < u64::from(constraints.max_per_zone))
             && all_of(&constraints.affinity, true)
             && all_of(&constraints.anti_affinity, false)
+    }
+
+    fn stands_for(&self, alias: &str, region: &str) -> bool {
+        self.aliases.get(alias).is_some_and(|regions| regions.iter().any(|one| one == region))
+    }
+
+    pub fn set_alias(&mut self, alias: &RegionAlias) -> Check {
+        let RegionAlias { name, regions } = alias;
+        let odd = regions
+            .iter()
+            .any(|r| r.is_empty() || r == name || r == "any" || regions.iter().filter(|o| *o == r).count() > 1);
+        if name.is_empty() || name == "any" || odd {
+            return Err(INVALID);
+        }
+        if regions.is_empty() {
+            self.aliases.remove(name);
+            return Ok(());
+        }
+        let is_region = self.hosts.iter().any(|host| host.spec.region == *name);
+        let is_named = self.aliases.iter().any(|(other, named)| other != name && named.contains(name));
+        if is_region || is_named || regions.iter().any(|region| self.aliases.contains_key(region)) {
+            return Err(INVALID);
+        }
+        self.aliases.insert(name.clone(), regions.clone());
+        Ok(())
     }
 
     /// Machines of an app or group on a host, or in its zone.

@@ -1,6 +1,6 @@
 //! Random constraints of the scripts' requests.
 
-use gantry_types::{Affinity, Constraints, Label};
+use gantry_types::{Affinity, Constraints, Label, RegionAlias};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 pub fn label() -> impl Strategy<Value = Label> {
@@ -34,8 +34,16 @@ fn counted() -> impl Strategy<Value = Constraints> {
     )
 }
 
+pub fn alias() -> impl Strategy<Value = RegionAlias> {
+    let name =
+        || prop_oneof![6 => Just("both"), 6 => Just("one"), 1 => select(vec!["region-0", "region-2", "any", ""])];
+    let region = prop_oneof![20 => select(vec!["region-0", "region-1", "region-2"]), 1 => name()];
+    (name(), vec(region.prop_map(str::to_owned), 0..3))
+        .prop_map(|(name, regions)| RegionAlias { name: name.to_owned(), regions })
+}
+
 pub fn constraints(unique_zone: f64) -> impl Strategy<Value = Constraints> {
-    let region = || select(vec!["region-0", "region-1", "region-2", "any"]).prop_map(str::to_owned);
+    let region = || select(vec!["region-0", "region-1", "region-2", "any", "both", "one"]).prop_map(str::to_owned);
     let some = (
         vec(region(), 0..2),
         vec(label(), 0..2),

@@ -57,6 +57,7 @@ fn key(row: &Row) -> Change {
         Row::Volume(volume) => Change::Volume(volume.id),
         Row::Reservation(reservation) => Change::Reservation(reservation.id),
         Row::Request(row) => Change::Request(row.seq),
+        Row::RegionAlias(alias) => Change::RegionAlias(alias.name.clone()),
     }
 }
 
@@ -70,6 +71,7 @@ fn encode(row: &Row) -> Vec<u8> {
         Row::Volume(volume) => volume.encode_to_vec(),
         Row::Reservation(reservation) => reservation.encode_to_vec(),
         Row::Request(row) => row.encode_to_vec(),
+        Row::RegionAlias(alias) => alias.encode_to_vec(),
     }
 }
 
@@ -83,6 +85,7 @@ fn decode(key: &Change, bytes: &[u8]) -> Row {
         Change::Volume(_) => Row::Volume(Arc::new(read(bytes))),
         Change::Reservation(_) => Row::Reservation(Arc::new(read(bytes))),
         Change::Request(_) => Row::Request(read(bytes)),
+        Change::RegionAlias(_) => Row::RegionAlias(Arc::new(read(bytes))),
     }
 }
 

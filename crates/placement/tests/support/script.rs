@@ -2,8 +2,8 @@
 
 use gantry_fleet::Scheduling;
 use gantry_types::{
-    Affinity, Constraints, Device, Digest, GpuShape, HostSpec, Image, Label, Layer, LayerState, PlaceRequest, Shape,
-    VolumeRequest,
+    Affinity, Constraints, Device, Digest, GpuShape, HostSpec, Image, Label, Layer, LayerState, PlaceRequest,
+    RegionAlias, Shape, VolumeRequest,
 };
 use proptest::{
     collection::vec,
@@ -34,6 +34,7 @@ pub enum Step {
     Record(Image),
     /// A pull of so many MB that took a second.
     Observe(usize, u64),
+    Alias(RegionAlias),
     /// Plans one of the script's requests.
     Plan {
         request: usize,
@@ -97,6 +98,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(host, full, present, gone)| Step::Layers { host, full, present, gone }),
         3 => image().prop_map(Step::Record),
         1 => (pick(), 2..2_000u64).prop_map(|(host, mb)| Step::Observe(host, mb)),
+        2 => alias().prop_map(Step::Alias),
         20 => (pick(), machines(), proptest::bool::weighted(0.2))
             .prop_map(|(request, count, all_or_nothing)| Step::Plan { request, count, all_or_nothing }),
         3 => volume.prop_map(Step::PlanVolume),
@@ -211,8 +213,16 @@ fn counted() -> impl Strategy<Value = Constraints> {
     )
 }
 
+fn alias() -> impl Strategy<Value = RegionAlias> {
+    let regions = select(vec![vec![], vec!["region-0"], vec!["region-1"], vec!["region-2", "region-1"]]);
+    regions.prop_map(|regions| RegionAlias {
+        name: "some".into(),
+        regions: regions.into_iter().map(str::to_owned).collect(),
+    })
+}
+
 fn constraints() -> impl Strategy<Value = Constraints> {
-    let region = select(vec!["region-0", "region-1", "region-2", "any"]).prop_map(str::to_owned);
+    let region = select(vec!["region-0", "region-1", "region-2", "any", "some", "some"]).prop_map(str::to_owned);
     let host = option::weighted(0.2, (0..8u8).prop_map(|n| format!("host-{n}")));
     let volume = option::weighted(0.2, 1..4u64);
     let some = (vec(region, 0..3), vec(label(), 0..2), vec(label(), 0..2), host, volume, any::<bool>()).prop_map(
