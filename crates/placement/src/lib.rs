@@ -9,6 +9,7 @@
 mod ask;
 mod constraint;
 mod devices;
+mod fits;
 mod in_flight;
 pub mod outlook;
 mod overlaps;
@@ -26,6 +27,7 @@ mod weights;
 pub use ask::{Ask, Room};
 pub use constraint::{ADVICE, CONSTRAINTS, Constraint, No, Quantity, admits};
 pub use devices::choose_devices;
+pub use fits::{FITS_ONE_BY_ONE, FITS_PER_HOST, Fits, FitsIn, fits};
 pub use in_flight::InFlight;
 pub use overlaps::bytes_by_host;
 pub use planner::{Choice, Planned, Planner};
