@@ -101,7 +101,7 @@ impl Count<'_> {
                 return None;
             }
             let gpu = self.ask.shape.and_then(|shape| shape.gpu.as_ref());
-            let devices = gpu.map_or(Some(Vec::new()), |gpu| choose_devices(gpu, room))?;
+            let devices = gpu.map_or(Some(Vec::new()), |gpu| choose_devices(gpu, room, None))?;
             Some(Plan { host: host.id, devices })
         })
     }
@@ -123,8 +123,8 @@ fn more(ask: &Ask<'_>, room: &Room<'_>, at_most: u32) -> u32 {
     }
     let mut usage = room.usage.clone();
     for machines in 0..pools {
-        let Some(devices) = choose_devices(gpu, &Room { usage: &usage, ..*room }) else { return machines };
-        usage.add_shares(&devices, &room.host.spec);
+        let Some(devices) = choose_devices(gpu, &Room { usage: &usage, ..*room }, None) else { return machines };
+        usage.add_shares(&devices, &room.host.offer);
     }
     pools
 }

@@ -7,6 +7,7 @@
 //! Must not be in here: I/O, async, clocks, randomness, decisions.
 
 pub mod affinity;
+pub mod change;
 pub mod error;
 pub mod host;
 pub mod image;
@@ -21,6 +22,7 @@ pub mod shape;
 pub mod volume;
 
 pub use affinity::{Affinity, Party, Scope};
+pub use change::RequestChange;
 pub use error::{Certainty, Refused};
 pub use host::{DEDICATED_LABEL, Device, HostSpec, Label};
 pub use image::{Digest, Image, Layer, LayerState};
