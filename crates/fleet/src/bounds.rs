@@ -15,6 +15,7 @@ pub struct Bounds {
     pub volumes: usize,
     pub requests: usize,
     pub region_aliases: usize,
+    pub policies: usize,
 }
 
 impl Default for Bounds {
@@ -27,6 +28,7 @@ impl Default for Bounds {
             volumes: limits::VOLUMES,
             requests: limits::REQUEST_MEMORY,
             region_aliases: limits::REGION_ALIASES,
+            policies: limits::POLICIES,
         }
     }
 }

@@ -17,4 +17,6 @@ pub enum Change {
     Request(u64),
     /// By its name.
     RegionAlias(String),
+    /// By its app.
+    Policy(String),
 }

@@ -26,6 +26,7 @@ const INVARIANTS: &[Invariant] = &[
     Invariant { name: "machines of a group are counted once each", check: groups_are_counted },
     Invariant { name: "zones count their hosts and machines", check: Fleet::check_zones },
     Invariant { name: "an alias stands for regions", check: Fleet::check_region_aliases },
+    Invariant { name: "a policy is not the default", check: Fleet::check_policies },
     Invariant { name: "images of machines are counted once each", check: Fleet::check_image_use },
     Invariant { name: "a host is there or removed, not both", check: hosts_are_there_or_removed },
     Invariant { name: "what counts of a host is its declaration with the overrides", check: overrides_count },

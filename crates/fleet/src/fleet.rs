@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use gantry_types::{HostId, Refused, RegionAlias, Reservation, ReservationId, Rev, Stamp, Volume, VolumeId};
+use gantry_types::{AppPolicy, HostId, Refused, RegionAlias, Reservation, ReservationId, Rev, Stamp, Volume, VolumeId};
 
 use crate::{
     Bounds, Change, Event, EventKind, Host, HostRow, ImageEntry, Journal, Touched, host_table::HostTable,
@@ -33,6 +33,7 @@ pub struct Fleet {
     pub(crate) volumes: BTreeMap<VolumeId, Arc<Volume>>,
     pub(crate) requests: RequestMemory,
     pub(crate) region_aliases: BTreeMap<String, Arc<RegionAlias>>,
+    pub(crate) policies: BTreeMap<String, Arc<AppPolicy>>,
     /// Of those that have machines.
     pub(crate) apps: Names,
     /// Of those that have machines.

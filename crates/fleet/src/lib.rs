@@ -23,6 +23,7 @@ mod layers;
 mod lookup;
 mod names;
 mod offers;
+mod policies;
 mod pulls;
 mod rates;
 mod regions;

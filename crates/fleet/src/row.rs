@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use gantry_types::{
-    HostId, HostOverrides, HostSpec, Image, LayerId, LayerState, RegionAlias, Reservation, Rev, Stamp, Volume,
+    AppPolicy, HostId, HostOverrides, HostSpec, Image, LayerId, LayerState, RegionAlias, Reservation, Rev, Stamp,
+    Volume,
 };
 use prost::Message;
 
@@ -23,6 +24,7 @@ pub enum Row {
     Reservation(Arc<Reservation>),
     Request(RequestRow),
     RegionAlias(Arc<RegionAlias>),
+    Policy(Arc<AppPolicy>),
 }
 
 /// The counters of the state.
@@ -122,6 +124,7 @@ impl Fleet {
             Change::Reservation(id) => self.reservations.get(id).cloned().map(Row::Reservation),
             Change::Request(seq) => self.requests.row(*seq).cloned().map(Row::Request),
             Change::RegionAlias(name) => self.region_aliases.get(name).cloned().map(Row::RegionAlias),
+            Change::Policy(app) => self.policies.get(app).cloned().map(Row::Policy),
         }
     }
 
@@ -137,6 +140,7 @@ impl Fleet {
             .chain(self.reservations.values().cloned().map(Row::Reservation))
             .chain(self.requests.rows().cloned().map(Row::Request))
             .chain(self.region_aliases.values().cloned().map(Row::RegionAlias))
+            .chain(self.policies.values().cloned().map(Row::Policy))
     }
 
     /// Puts a row back, in the order of [`Row`]. Adds no changes and no events.
@@ -157,6 +161,7 @@ impl Fleet {
             }
             Row::Request(row) => self.load_request(row)?,
             Row::RegionAlias(alias) => self.load_region_alias(alias),
+            Row::Policy(policy) => self.load_policy(policy),
         }
         self.changes.clear();
         self.events.clear();

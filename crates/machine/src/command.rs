@@ -14,6 +14,7 @@ mod renew;
 mod report_layers;
 mod reserve;
 mod set_feature_level;
+mod set_policy;
 mod set_reachable;
 mod set_region_alias;
 mod set_scheduling;
@@ -93,6 +94,7 @@ commands! {
     16 set_reachable::SetReachable,
     20 set_region_alias::SetRegionAlias,
     21 observe_pull::ObservePull,
+    22 set_policy::SetPolicy,
 }
 
 impl Kind {
@@ -104,7 +106,7 @@ impl Kind {
             Self::CreateVolume(command) => command.request.feature_level(),
             Self::RegisterHost(command) => command.spec.feature_level(),
             Self::ReportLayers(command) => command.feature_level(),
-            Self::SetReachable(_) | Self::ObservePull(_) | Self::SetRegionAlias(_) => 2,
+            Self::SetReachable(_) | Self::ObservePull(_) | Self::SetRegionAlias(_) | Self::SetPolicy(_) => 2,
             _ => 1,
         }
     }

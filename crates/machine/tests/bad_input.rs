@@ -7,12 +7,12 @@ mod world;
 use gantry_fleet::FEATURE_LEVEL_MAX;
 use gantry_machine::{
     Command, Confirm, CreateVolume, DeleteVolume, EndByHost, LayerPresent, ObservePull, RecordImage, RegisterHost,
-    Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetReachable, SetRegionAlias, SetScheduling,
-    UpdateHost, fingerprint,
+    Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetPolicy, SetReachable, SetRegionAlias,
+    SetScheduling, UpdateHost, fingerprint,
 };
 use gantry_types::{
-    Affinity, Constraints, Device, DeviceShare, Digest, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan,
-    PullObservation, Refused, RegionAlias, Scope, Shape, VolumeRequest, limits,
+    Affinity, AppPolicy, Constraints, Device, DeviceShare, Digest, GpuShape, HostSpec, Image, Label, Layer,
+    PlaceRequest, Plan, Policy, Preset, PullObservation, Refused, RegionAlias, Scope, Shape, VolumeRequest, limits,
 };
 use world::{World, spec};
 
@@ -196,11 +196,35 @@ fn what_needs_a_higher_feature_level() {
         layer(LayerPresent { diff_id: vec![1; 32], ..LayerPresent::default() }),
         layer(LayerPresent { fetched_bytes: Some(0), ..LayerPresent::default() }),
         alias("eu", &["ams"]),
+        policy("app", Policy { preset: Preset::Pack as i32, ..Policy::DEFAULT }),
     ];
     let mut world = World::new();
     for command in commands {
         assert_eq!(world.refused(command), Refused::FeatureLevel { want: 2, have: 1 });
     }
+}
+
+fn policy(app: &str, policy: Policy) -> Command {
+    SetPolicy { policy: AppPolicy { app: app.into(), policy } }.into()
+}
+
+#[test]
+fn policies_of_apps() {
+    let over = Some(limits::WEIGHT_MILLI + 1);
+    let with = |change: fn(&mut Policy, Option<u32>)| {
+        let mut changed = Policy::DEFAULT;
+        change(&mut changed, over);
+        policy("app", changed)
+    };
+    names_field(vec![
+        ("app is empty", policy("", Policy::DEFAULT)),
+        ("app is 129", policy(&long(), Policy::DEFAULT)),
+        ("policy.preset is 3", with(|policy, _| policy.preset = 3)),
+        ("policy.ready_milli is 100001", with(|policy, over| policy.ready_milli = over)),
+        ("policy.stranded_milli is 100001", with(|policy, over| policy.stranded_milli = over)),
+        ("policy.share_milli is 100001", with(|policy, over| policy.share_milli = over)),
+        ("policy.spread_milli is 100001", with(|policy, over| policy.spread_milli = over)),
+    ]);
 }
 
 fn alias(name: &str, regions: &[&str]) -> Command {

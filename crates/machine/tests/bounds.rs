@@ -7,9 +7,9 @@ mod world;
 use gantry_fleet::{Bounds, FEATURE_LEVEL_MAX, Fleet};
 use gantry_machine::{
     CreateVolume, DeleteVolume, Effect, LayerPresent, RecordImage, RegisterHost, Release, Renew, ReportLayers, Reserve,
-    SetFeatureLevel, SetRegionAlias, fingerprint,
+    SetFeatureLevel, SetPolicy, SetRegionAlias, fingerprint,
 };
-use gantry_types::{Image, Layer, PlaceRequest, Plan, Refused, RegionAlias, Shape, VolumeRequest};
+use gantry_types::{AppPolicy, Image, Layer, PlaceRequest, Plan, Policy, Refused, RegionAlias, Shape, VolumeRequest};
 use world::{World, spec};
 
 fn bounded(bounds: Bounds) -> World {
@@ -65,6 +65,24 @@ fn full(refused: Refused) -> (&'static str, usize) {
         Refused::Full { what, limit } => (what, limit),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn policies() {
+    let policy = |app: &str, ready_milli| {
+        let policy = Policy { ready_milli, ..Policy::DEFAULT };
+        SetPolicy { policy: AppPolicy { app: app.into(), policy } }
+    };
+    let mut world = bounded(Bounds { policies: 1, ..Bounds::default() });
+    world.apply(SetFeatureLevel { level: FEATURE_LEVEL_MAX }).unwrap();
+    world.apply(policy("a", Some(0))).unwrap();
+    assert_eq!(full(world.refused(policy("b", Some(0)))), ("policies", 1));
+    world.apply(policy("b", None)).unwrap();
+    world.apply(policy("a", Some(2_000))).unwrap();
+    assert_eq!(world.fleet.policy("a").ready_milli, Some(2_000));
+    world.apply(policy("a", None)).unwrap();
+    world.apply(policy("b", Some(0))).unwrap();
+    assert_eq!((world.fleet.policy("a"), world.fleet.policies_after("").count()), (&Policy::DEFAULT, 1));
 }
 
 #[test]

@@ -7,11 +7,11 @@ use gantry_fleet::{FEATURE_LEVEL_MAX, Fleet};
 use gantry_machine::{
     Command, Confirm, CreateVolume, DeleteVolume, ENTRY_VERSION, EndByHost, Entry, EntryError, Expire, Kind,
     LayerPresent, ObservePull, RecordImage, RegisterHost, Release, RemoveHost, Renew, ReportLayers, Reserve,
-    SetFeatureLevel, SetReachable, SetRegionAlias, SetScheduling, UpdateHost,
+    SetFeatureLevel, SetPolicy, SetReachable, SetRegionAlias, SetScheduling, UpdateHost,
 };
 use gantry_types::{
-    Affinity, Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan,
-    PullObservation, Refused, RegionAlias, Shape, VolumeRequest,
+    Affinity, AppPolicy, Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan,
+    Policy, Preset, PullObservation, Refused, RegionAlias, Shape, VolumeRequest,
 };
 use prost::Message;
 
@@ -128,6 +128,7 @@ fn name(kind: &Kind) -> &'static str {
         Kind::SetReachable(_) => "set_reachable",
         Kind::ObservePull(_) => "observe_pull",
         Kind::SetRegionAlias(_) => "set_region_alias",
+        Kind::SetPolicy(_) => "set_policy",
     }
 }
 
@@ -168,6 +169,13 @@ fn newer_kinds() -> Vec<Kind> {
     };
     let slice = Device { index: 100, kind: "a100.1g.10gb".into(), parent: Some(1), ..Device::default() };
     let alias = RegionAlias { name: "eu".into(), regions: vec!["fra".into(), "ams".into()] };
+    let policy = Policy {
+        preset: Preset::Pack as i32,
+        ready_milli: Some(500),
+        stranded_milli: Some(1_000),
+        share_milli: Some(0),
+        spread_milli: Some(2_000),
+    };
     let linked = Device { nvlink_group: 2, ..spec().devices[0].clone() };
     vec![
         Kind::SetReachable(SetReachable { host: 7, reachable: true }),
@@ -177,6 +185,7 @@ fn newer_kinds() -> Vec<Kind> {
         Kind::ObservePull(ObservePull { host: 7, observed }),
         Kind::ReportLayers(ReportLayers { host: 7, full: false, present: vec![pulling], gone: Vec::new() }),
         Kind::SetRegionAlias(SetRegionAlias { alias }),
+        Kind::SetPolicy(SetPolicy { policy: AppPolicy { app: "app".into(), policy } }),
     ]
 }
 

@@ -270,7 +270,8 @@ impl Sight {
         let layers = ask.image.into_iter().flat_map(|image| image.layers.iter());
         let twins = layers.filter(|layer| !fleet.twins(layer.layer).is_empty());
         let twin_bytes = twins.map(|layer| layer.size_bytes).sum();
-        Asked { ask, weights: Weights::DEFAULT, app_number, demand, need, twin_bytes }
+        let weights = Weights::of(fleet.policy(ask.app));
+        Asked { ask, weights, app_number, demand, need, twin_bytes }
     }
 
     /// A host's place, or why it has none.

@@ -11,6 +11,7 @@ mod image;
 mod layer;
 mod layers;
 mod meta;
+mod policy;
 mod region_alias;
 mod request;
 mod reservation;
@@ -45,6 +46,7 @@ pub(crate) static FAMILIES: &[Family] = &[
     reservation::FAMILY,
     request::FAMILY,
     region_alias::FAMILY,
+    policy::FAMILY,
 ];
 
 /// The key of the row that `change` names, in place of what was in `out`.
@@ -59,6 +61,7 @@ pub(crate) fn key(change: &Change, out: &mut Vec<u8>) {
         Change::Reservation(reservation) => put_key(&reservation::FAMILY, &reservation::key(*reservation), out),
         Change::Request(sequence) => put_key(&request::FAMILY, &request::key(*sequence), out),
         Change::RegionAlias(name) => put_key(&region_alias::FAMILY, region_alias::key(name), out),
+        Change::Policy(app) => put_key(&policy::FAMILY, policy::key(app), out),
     }
 }
 
@@ -74,6 +77,7 @@ pub(crate) fn value(row: &Row, out: &mut Vec<u8>) {
         Row::Reservation(reservation) => put_value(&**reservation, out),
         Row::Request(row) => put_value(row, out),
         Row::RegionAlias(alias) => put_value(&**alias, out),
+        Row::Policy(policy) => put_value(&**policy, out),
     }
 }
 
@@ -89,6 +93,7 @@ fn change(row: &Row) -> Change {
         Row::Reservation(reservation) => Change::Reservation(reservation.id),
         Row::Request(row) => Change::Request(row.seq),
         Row::RegionAlias(alias) => Change::RegionAlias(alias.name.clone()),
+        Row::Policy(policy) => Change::Policy(policy.app.clone()),
     }
 }
 
@@ -147,7 +152,7 @@ pub(crate) mod tests {
     use std::sync::Arc;
 
     use gantry_fleet::{Answer, HostRow, LayerRow, LayersRow, MetaRow, RequestRow};
-    use gantry_types::{HostSpec, Image, Plan, RegionAlias, Reservation, Shape, Volume};
+    use gantry_types::{AppPolicy, HostSpec, Image, Plan, RegionAlias, Reservation, Shape, Volume};
 
     use super::*;
 
@@ -175,6 +180,7 @@ pub(crate) mod tests {
             Row::Reservation(Arc::new(reservation)),
             Row::Request(RequestRow { seq: wide, answer: Some(Answer::Done(true)), ..RequestRow::default() }),
             Row::RegionAlias(Arc::new(RegionAlias { name: format!("alias-{seed}"), regions: vec!["ams".to_owned()] })),
+            Row::Policy(Arc::new(AppPolicy { app: format!("app-{seed}"), ..AppPolicy::default() })),
         ]
     }
 
@@ -202,7 +208,7 @@ pub(crate) mod tests {
             })
             .collect();
         // References and names are ordered as text, which the numbers in them are not; meta has a single key.
-        let by_text = [image::FAMILY.tag, region_alias::FAMILY.tag];
+        let by_text = [image::FAMILY.tag, region_alias::FAMILY.tag, policy::FAMILY.tag];
         assert!(keys.iter().filter(|key| !by_text.contains(&key[0])).is_sorted());
         assert!(FAMILIES.iter().map(|family| family.tag).is_sorted());
     }

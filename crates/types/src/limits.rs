@@ -24,6 +24,10 @@ pub const REGIONS_PER_REQUEST: usize = 32;
 pub const REGION_ALIASES: usize = 256;
 /// Regions that one of them stands for.
 pub const REGIONS_PER_ALIAS: usize = 32;
+/// Apps that do not go by the default policy.
+pub const POLICIES: usize = 100_000;
+/// Largest weight of a policy, in thousandths of what it is by default.
+pub const WEIGHT_MILLI: u32 = 100_000;
 /// Apps and groups that one request wants near; and as many that it does not.
 pub const AFFINITIES: usize = 16;
 /// Largest size of anything measured in bytes: 1 EiB. Keeps sums of sizes far from overflow.

@@ -40,6 +40,11 @@ impl Oracle {
         })?;
         let nameable = (1..=self.hosts_ever).filter(|id| fleet.host_spec(*id).is_some()).count();
         same("hosts that can be named", &nameable, &(self.hosts.len() + self.removed.len()))?;
+        let aliases = fleet.region_aliases().map(|alias| (alias.name.clone(), alias.regions.clone()));
+        same("aliases", &aliases.collect(), &self.aliases)?;
+        for (app, policy) in &self.policies {
+            same("policy", fleet.policy(app), policy)?;
+        }
         self.hosts.iter().try_for_each(|host| self.agrees_on(fleet, host))
     }
 

@@ -10,7 +10,7 @@ mod oracle_pulls;
 use std::collections::{BTreeMap, BTreeSet};
 
 use gantry_machine::{CreateVolume, Effect, Kind, Release, Renew, ReportLayers, Reserve};
-use gantry_types::{HostSpec, Image, PlaceRequest, Plan, Reservation, Shape, Volume, VolumeRequest, limits};
+use gantry_types::{HostSpec, Image, PlaceRequest, Plan, Policy, Reservation, Shape, Volume, VolumeRequest, limits};
 
 use oracle_constraints::constraints_are_sane;
 pub use oracle_hosts::OracleHost;
@@ -59,6 +59,7 @@ pub struct Oracle {
     pub diff_ids: BTreeMap<Vec<u8>, Vec<u8>>,
     pub requests: Vec<Remembered>,
     pub aliases: BTreeMap<String, Vec<String>>,
+    pub policies: BTreeMap<String, Policy>,
 }
 
 impl Oracle {
@@ -107,6 +108,7 @@ impl Oracle {
             Kind::SetReachable(c) => self.set_reachable(c).map(|()| done),
             Kind::ObservePull(c) => self.observe(c).map(|()| done),
             Kind::SetRegionAlias(c) => self.set_alias(&c.alias).map(|()| done),
+            Kind::SetPolicy(c) => self.set_policy(&c.policy).map(|()| done),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the oracle says of constraints: every number counted from the list of reservations.
 
 use gantry_fleet::Scheduling;
-use gantry_types::{Affinity, Constraints, RegionAlias};
+use gantry_types::{Affinity, AppPolicy, Constraints, RegionAlias};
 
 use super::{Check, INVALID, Oracle, OracleHost};
 
@@ -27,6 +27,15 @@ impl Oracle {
             && (constraints.max_per_zone == 0 || own(1) < u64::from(constraints.max_per_zone))
             && all_of(&constraints.affinity, true)
             && all_of(&constraints.anti_affinity, false)
+    }
+
+    pub fn set_policy(&mut self, AppPolicy { app, policy }: &AppPolicy) -> Check {
+        let weights = [policy.ready_milli, policy.stranded_milli, policy.share_milli, policy.spread_milli];
+        if app.is_empty() || !(0..3).contains(&policy.preset) || weights.iter().flatten().any(|&w| w > 100_000) {
+            return Err(INVALID);
+        }
+        self.policies.insert(app.clone(), *policy);
+        Ok(())
     }
 
     fn stands_for(&self, alias: &str, region: &str) -> bool {

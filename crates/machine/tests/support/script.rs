@@ -9,8 +9,8 @@ mod script_layers;
 use gantry_fleet::FEATURE_LEVEL_MAX;
 use gantry_machine::{
     Command, Confirm, CreateVolume, DeleteVolume, EndByHost, Expire, Kind, ObservePull, RecordImage, RegisterHost,
-    Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetReachable, SetRegionAlias, SetScheduling,
-    UpdateHost, fingerprint,
+    Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetPolicy, SetReachable, SetRegionAlias,
+    SetScheduling, UpdateHost, fingerprint,
 };
 use gantry_types::{
     Device, DeviceShare, GpuShape, HostSpec, Label, PlaceRequest, Plan, PullObservation, Shape, VolumeRequest, limits,
@@ -18,7 +18,7 @@ use gantry_types::{
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::oracle::Oracle;
-use script_constraints::{alias, constraints, label};
+use script_constraints::{alias, constraints, label, policy};
 use script_layers::{image, observation, report};
 
 /// One log entry.
@@ -284,6 +284,7 @@ fn plain() -> impl Strategy<Value = Kind> {
             .prop_map(|(name, scheduling)| Kind::SetScheduling(SetScheduling { name, scheduling })),
         3 => image().prop_map(|image| Kind::RecordImage(RecordImage { image })),
         4 => Just(Kind::Expire(Expire {})),
+        2 => policy().prop_map(|policy| Kind::SetPolicy(SetPolicy { policy })),
         4 => alias().prop_map(|alias| Kind::SetRegionAlias(SetRegionAlias { alias })),
         1 => (0..=FEATURE_LEVEL_MAX).prop_map(|level| Kind::SetFeatureLevel(SetFeatureLevel { level })),
     ]

@@ -1,6 +1,6 @@
 //! Random constraints of the scripts' requests.
 
-use gantry_types::{Affinity, Constraints, Label, RegionAlias};
+use gantry_types::{Affinity, AppPolicy, Constraints, Label, Policy, RegionAlias};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 pub fn label() -> impl Strategy<Value = Label> {
@@ -32,6 +32,15 @@ fn counted() -> impl Strategy<Value = Constraints> {
             ..Constraints::default()
         },
     )
+}
+
+pub fn policy() -> impl Strategy<Value = AppPolicy> {
+    let app = select(vec!["app-0", "app-0", "app-1", "app-2", ""]);
+    let weight = || prop_oneof![8 => Just(None), 4 => (0..3u32).prop_map(Some), 1 => Just(Some(100_001))];
+    (app, 0..4i32, weight(), weight()).prop_map(|(app, preset, ready_milli, spread_milli)| AppPolicy {
+        app: app.to_owned(),
+        policy: Policy { preset, ready_milli, spread_milli, ..Policy::DEFAULT },
+    })
 }
 
 pub fn alias() -> impl Strategy<Value = RegionAlias> {

@@ -58,6 +58,7 @@ fn key(row: &Row) -> Change {
         Row::Reservation(reservation) => Change::Reservation(reservation.id),
         Row::Request(row) => Change::Request(row.seq),
         Row::RegionAlias(alias) => Change::RegionAlias(alias.name.clone()),
+        Row::Policy(policy) => Change::Policy(policy.app.clone()),
     }
 }
 
@@ -72,6 +73,7 @@ fn encode(row: &Row) -> Vec<u8> {
         Row::Reservation(reservation) => reservation.encode_to_vec(),
         Row::Request(row) => row.encode_to_vec(),
         Row::RegionAlias(alias) => alias.encode_to_vec(),
+        Row::Policy(policy) => policy.encode_to_vec(),
     }
 }
 
@@ -86,6 +88,7 @@ fn decode(key: &Change, bytes: &[u8]) -> Row {
         Change::Reservation(_) => Row::Reservation(Arc::new(read(bytes))),
         Change::Request(_) => Row::Request(read(bytes)),
         Change::RegionAlias(_) => Row::RegionAlias(Arc::new(read(bytes))),
+        Change::Policy(_) => Row::Policy(Arc::new(read(bytes))),
     }
 }
 

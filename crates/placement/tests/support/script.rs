@@ -2,8 +2,8 @@
 
 use gantry_fleet::Scheduling;
 use gantry_types::{
-    Affinity, Constraints, Device, Digest, GpuShape, HostSpec, Image, Label, Layer, LayerState, PlaceRequest,
-    RegionAlias, Shape, VolumeRequest,
+    Affinity, AppPolicy, Constraints, Device, Digest, GpuShape, HostSpec, Image, Label, Layer, LayerState,
+    PlaceRequest, Policy, RegionAlias, Shape, VolumeRequest,
 };
 use proptest::{
     collection::vec,
@@ -35,6 +35,7 @@ pub enum Step {
     /// A pull of so many MB that took a second.
     Observe(usize, u64),
     Alias(RegionAlias),
+    Policy(AppPolicy),
     /// Plans one of the script's requests.
     Plan {
         request: usize,
@@ -99,6 +100,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => image().prop_map(Step::Record),
         1 => (pick(), 2..2_000u64).prop_map(|(host, mb)| Step::Observe(host, mb)),
         2 => alias().prop_map(Step::Alias),
+        2 => policy().prop_map(Step::Policy),
         20 => (pick(), machines(), proptest::bool::weighted(0.2))
             .prop_map(|(request, count, all_or_nothing)| Step::Plan { request, count, all_or_nothing }),
         3 => volume.prop_map(Step::PlanVolume),
@@ -130,6 +132,16 @@ fn state() -> impl Strategy<Value = LayerState> {
 
 fn app() -> impl Strategy<Value = String> {
     (0..3u8).prop_map(|n| format!("app-{n}"))
+}
+
+fn policy() -> impl Strategy<Value = AppPolicy> {
+    let weight = || option::weighted(0.3, select(vec![0, 10, 1_000, 5_000]));
+    (app(), 0..3i32, weight(), weight(), weight(), weight()).prop_map(
+        |(app, preset, ready_milli, stranded_milli, share_milli, spread_milli)| {
+            let policy = Policy { preset, ready_milli, stranded_milli, share_milli, spread_milli };
+            AppPolicy { app, policy }
+        },
+    )
 }
 
 fn label() -> impl Strategy<Value = Label> {

@@ -62,6 +62,7 @@ impl World {
                 let seen = PullObservation { fetched_bytes: bytes, fetch_ms: 1_000, streams: 4, ..Default::default() };
                 drop(self.host(pick).map(|host| self.fleet.observe_pull(host, &seen)));
             }
+            Step::Policy(policy) => drop(self.fleet.set_policy(policy)),
             Step::Alias(alias) => drop(self.fleet.set_region_alias(alias)),
             Step::Plan { request, count, all_or_nothing } => {
                 let request = &requests[request % requests.len()];
