@@ -9,6 +9,8 @@ mod host;
 mod image;
 mod ls;
 mod place;
+mod policy;
+mod region;
 mod release;
 mod renew;
 mod server;
@@ -23,6 +25,7 @@ use crate::{
     output::Output,
 };
 
+pub use policy::preset;
 pub use word::{end_reason, host_state, phase, scheduling};
 
 #[derive(Debug, Subcommand)]
@@ -57,6 +60,10 @@ pub enum Call {
     #[command(subcommand)]
     Image(image::Image),
     #[command(subcommand)]
+    Region(region::Region),
+    #[command(subcommand)]
+    Policy(policy::Policy),
+    #[command(subcommand)]
     Cluster(cluster::Cluster),
     Watch(watch::Watch),
 }
@@ -83,6 +90,8 @@ impl Call {
             Self::Host(command) => command.run(context).await,
             Self::Volume(command) => command.run(context).await,
             Self::Image(command) => command.run(context).await,
+            Self::Region(command) => command.run(context).await,
+            Self::Policy(command) => command.run(context).await,
             Self::Cluster(command) => command.run(context).await,
             Self::Watch(command) => command.run(context).await,
         }

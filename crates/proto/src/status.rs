@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, fmt};
 
-use gantry_types::{Certainty, Refused, Rev};
+use gantry_types::{Certainty, Refused, RejectionGroup, Rev};
 use prost::Message;
 use prost_types::Any;
 use tonic::{Code, Status};
@@ -174,6 +174,7 @@ impl From<&Refused> for WireError {
             Refused::Invalid { field, .. } => error.field = (*field).to_owned(),
             Refused::NoCapacity { rev, groups, .. } => {
                 error.detail.rev = *rev;
+                error.field = refused_field(groups).to_owned();
                 error.detail.rejections = bounded(rejections(groups));
             }
             Refused::Lost { rejection, .. } => error.detail.rejections = bounded(vec![one(1, rejection)]),
@@ -193,6 +194,14 @@ impl From<&Refused> for WireError {
 impl From<Refused> for WireError {
     fn from(refused: Refused) -> Self {
         Self::from(&refused)
+    }
+}
+
+/// The field that is wrong where a request names regions and every host is in another one.
+fn refused_field(groups: &[RejectionGroup]) -> &'static str {
+    match groups {
+        [all] if all.example.constraint == "region" => "constraints.regions",
+        _ => "",
     }
 }
 

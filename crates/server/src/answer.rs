@@ -54,7 +54,7 @@ impl From<Placed> for v1::PlaceResponse {
     }
 }
 
-fn choice(choice: &Choice) -> v1::Choice {
+pub(crate) fn choice(choice: &Choice) -> v1::Choice {
     v1::Choice {
         terms: terms(&choice.costs_us),
         image_bytes: choice.image_bytes,

@@ -2,6 +2,7 @@
 
 mod agents;
 mod api;
+mod explaining;
 pub(crate) mod member;
 mod placing;
 mod stalled;

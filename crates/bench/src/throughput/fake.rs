@@ -106,6 +106,21 @@ impl Placement for Fake {
     async fn explain(&self, _: Request<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
         Err(Status::unimplemented("the load does not call it"))
     }
+
+    async fn set_policy(&self, _: Request<v1::SetPolicyRequest>) -> Result<Response<v1::SetPolicyResponse>, Status> {
+        Err(Status::unimplemented("the load does not call it"))
+    }
+
+    async fn get_policy(&self, _: Request<v1::GetPolicyRequest>) -> Result<Response<v1::GetPolicyResponse>, Status> {
+        Err(Status::unimplemented("the load does not call it"))
+    }
+
+    async fn list_policies(
+        &self,
+        _: Request<v1::ListPoliciesRequest>,
+    ) -> Result<Response<v1::ListPoliciesResponse>, Status> {
+        Err(Status::unimplemented("the load does not call it"))
+    }
 }
 
 /// Serves in the background; answers the address and what is seen.

@@ -7,7 +7,7 @@ use crate::unit::{label, party};
 
 #[derive(Clone, Debug, Args)]
 pub struct ConstraintArgs {
-    /// Regions that will do, the most wanted first, `any` for every one; without it any
+    /// Regions and aliases of regions that will do, the most wanted first, `any` for every one; without it any
     #[arg(long = "region", value_name = "REGION", value_delimiter = ',')]
     regions: Vec<String>,
 

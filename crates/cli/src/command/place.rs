@@ -32,8 +32,8 @@ pub struct Place {
 }
 
 /// The flags that `gantry explain` does not take change nothing of where a machine fits.
-const NO_CAPACITY: &str = "`gantry explain` with the same flags but --lease, --all-or-nothing and --request-id shows \
-    which hosts come near";
+const NO_CAPACITY: &str = "`gantry explain` with the same flags but --lease and --request-id shows which hosts come near, and \
+    what would let it fit";
 
 impl Place {
     pub async fn run(self, context: Context) -> Outcome {

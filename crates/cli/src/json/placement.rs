@@ -20,6 +20,7 @@ pub fn choice(choice: &v1::Choice) -> Value {
         "image_bytes": choice.image_bytes,
         "present_bytes": choice.present_bytes,
         "image_known": choice.image_known,
+        "ready_ms": choice.ready_ms,
     })
 }
 
@@ -30,6 +31,7 @@ pub fn ranked_host(host: &v1::RankedHost) -> Value {
         "zone": host.zone,
         "terms": terms(&host.terms),
         "present_bytes": host.present_bytes,
+        "ready_ms": host.ready_ms,
         "devices": list(&host.devices, device),
     })
 }

@@ -107,4 +107,25 @@ impl Client {
         })
         .await
     }
+
+    /// Lets a name stand for a list of regions; an empty list takes it away.
+    pub async fn set_region_alias(
+        &self,
+        request: v1::SetRegionAliasRequest,
+    ) -> Result<v1::SetRegionAliasResponse, Error> {
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.unary(request.clone());
+            async move { fleet(attempt.channel).set_region_alias(request).await }
+        })
+        .await
+    }
+
+    /// One page of regions and aliases.
+    pub async fn list_regions(&self, request: v1::ListRegionsRequest) -> Result<v1::ListRegionsResponse, Error> {
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.unary(request.clone());
+            async move { fleet(attempt.channel).list_regions(request).await }
+        })
+        .await
+    }
 }

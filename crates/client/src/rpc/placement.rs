@@ -113,6 +113,32 @@ impl Client {
         })
         .await
     }
+
+    /// Says how an app's machines are ranked from now on.
+    pub async fn set_policy(&self, request: v1::SetPolicyRequest) -> Result<v1::SetPolicyResponse, Error> {
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.unary(request.clone());
+            async move { placement(attempt.channel).set_policy(request).await }
+        })
+        .await
+    }
+
+    pub async fn get_policy(&self, request: v1::GetPolicyRequest) -> Result<v1::GetPolicyResponse, Error> {
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.unary(request.clone());
+            async move { placement(attempt.channel).get_policy(request).await }
+        })
+        .await
+    }
+
+    /// One page of policies.
+    pub async fn list_policies(&self, request: v1::ListPoliciesRequest) -> Result<v1::ListPoliciesResponse, Error> {
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.unary(request.clone());
+            async move { placement(attempt.channel).list_policies(request).await }
+        })
+        .await
+    }
 }
 
 fn may_repeat(result: &v1::PlaceResult) -> bool {

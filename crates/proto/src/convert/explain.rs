@@ -11,6 +11,13 @@ const TOP_MAX: u32 = 1_000;
 /// Stands for the request id that a question need not have; it is never proposed.
 const NO_REQUEST_ID: &str = "explain";
 
+/// A change, as its parts and as a sentence.
+pub fn change(change: &types::RequestChange) -> v1::Change {
+    let types::RequestChange { field, from, to, hosts } = change;
+    let text = change.to_string();
+    v1::Change { field: (*field).to_owned(), from: from.clone(), to: to.clone(), hosts: *hosts as u64, text }
+}
+
 /// A question, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explain {

@@ -54,6 +54,20 @@ fn the_numbers_of_a_refusal_are_in_its_detail() {
 }
 
 #[test]
+fn a_region_that_is_nowhere_is_an_error_about_that_field() {
+    use tonic_types::StatusExt;
+    let by = |constraint| RejectionGroup { hosts: 2, example: Rejection::new(constraint, "nowhere", "ams") };
+    let refused = |groups| WireError::from(Refused::NoCapacity { rev: 7, hosts: 2, groups });
+    let error = refused(vec![by("region")]);
+    assert_eq!((error.code, error.field.as_str()), (Code::ResourceExhausted, "constraints.regions"));
+    let violations = Status::from(error).get_details_bad_request().unwrap().field_violations;
+    assert_eq!(violations[0].field, "constraints.regions");
+    for groups in [vec![by("gpu")], vec![by("region"), by("gpu")]] {
+        assert_eq!(refused(groups).field, "");
+    }
+}
+
+#[test]
 fn google_details_are_readable_by_other_clients() {
     use tonic_types::StatusExt;
     let status = Status::from(WireError::from(Refused::invalid("app", "is empty")));

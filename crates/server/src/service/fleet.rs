@@ -1,9 +1,10 @@
 //! The hosts: what their agents report, and what operators do with them.
 
 mod agent;
+mod regions;
 
 use gantry_fleet::{Fleet, Host, ImageEntry, Scheduling};
-use gantry_machine::{Effect, RecordImage, RemoveHost, SetScheduling, UpdateHost};
+use gantry_machine::{Effect, RecordImage, RemoveHost, SetRegionAlias, SetScheduling, UpdateHost};
 use gantry_proto::{
     WireError, convert,
     v1::{self, fleet_server::Fleet as FleetApi},
@@ -126,6 +127,25 @@ impl FleetApi for FleetService {
             v1::ListImagesResponse { rev, images: shown, next_after_reference }
         });
         listed.await
+    }
+
+    async fn set_region_alias(
+        &self,
+        request: Request<v1::SetRegionAliasRequest>,
+    ) -> Result<Response<v1::SetRegionAliasResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let alias = convert::region_alias(request.into_inner()).map_err(invalid)?;
+        let rev = answer::rev(self.0.command(SetRegionAlias { alias }, deadline).await)?;
+        Ok(Response::new(v1::SetRegionAliasResponse { rev }))
+    }
+
+    async fn list_regions(
+        &self,
+        request: Request<v1::ListRegionsRequest>,
+    ) -> Result<Response<v1::ListRegionsResponse>, Status> {
+        let (metadata, _, message) = request.into_parts();
+        let page = convert::page(message.page_size).map_err(invalid)?;
+        self.0.scan(&metadata, move |fleet, rev| regions::page(fleet, rev, page, &message.after_name)).await
     }
 }
 

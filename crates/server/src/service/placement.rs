@@ -1,14 +1,15 @@
 //! Where machines go.
 
+mod explain;
+
 use futures::future::join_all;
 use gantry_fleet::Fleet;
-use gantry_machine::{Effect, Release, Renew, fingerprint};
-use gantry_placement::{Ask, InFlight, Room, Sight, choose_devices, present_bytes, rank, refusals};
+use gantry_machine::{Effect, Release, Renew, SetPolicy, fingerprint};
 use gantry_proto::{
     WireError, convert,
     v1::{self, get_request::Key, placement_server::Placement},
 };
-use gantry_types::{PlaceRequest, Refused, Reservation};
+use gantry_types::{AppPolicy, PlaceRequest, Refused, Reservation};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{deadline, invalid, place_stream, read};
@@ -114,7 +115,44 @@ impl Placement for PlacementService {
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
         let (metadata, _, message) = request.into_parts();
         let convert::Explain { request, top } = read(message)?;
-        self.0.scan(&metadata, move |fleet, rev| explain(fleet, rev, &request, top)).await
+        self.0.scan(&metadata, move |fleet, rev| explain::answer(fleet, rev, &request, top)).await
+    }
+
+    async fn set_policy(
+        &self,
+        request: Request<v1::SetPolicyRequest>,
+    ) -> Result<Response<v1::SetPolicyResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let policy: AppPolicy = read(request.into_inner())?;
+        let rev = answer::rev(self.0.command(SetPolicy { policy }, deadline).await)?;
+        Ok(Response::new(v1::SetPolicyResponse { rev }))
+    }
+
+    async fn get_policy(
+        &self,
+        request: Request<v1::GetPolicyRequest>,
+    ) -> Result<Response<v1::GetPolicyResponse>, Status> {
+        let (metadata, _, message) = request.into_parts();
+        message.check().map_err(invalid)?;
+        let policy =
+            |fleet: &Fleet, rev| v1::GetPolicyResponse { rev, policy: Some(fleet.policy(&message.app).into()) };
+        self.0.read(&metadata, policy).await
+    }
+
+    async fn list_policies(
+        &self,
+        request: Request<v1::ListPoliciesRequest>,
+    ) -> Result<Response<v1::ListPoliciesResponse>, Status> {
+        let (metadata, _, message) = request.into_parts();
+        let page = convert::page(message.page_size).map_err(invalid)?;
+        let listed = self.0.scan(&metadata, move |fleet, rev| {
+            let mut policies = fleet.policies_after(&message.after_app);
+            let shown: Vec<v1::AppPolicy> = policies.by_ref().take(page).map(Into::into).collect();
+            let last = policies.next().and(shown.last());
+            let next_after_app = last.map_or_else(String::new, |last| last.app.clone());
+            v1::ListPoliciesResponse { rev, policies: shown, next_after_app }
+        });
+        listed.await
     }
 }
 
@@ -176,36 +214,4 @@ fn find<'a>(fleet: &'a Fleet, key: &Key) -> Result<impl Iterator<Item = &'a Rese
         },
     };
     Ok(ids.into_iter().filter_map(|id| fleet.reservation(id)).map(|row| &**row))
-}
-
-fn explain(fleet: &Fleet, rev: u64, request: &PlaceRequest, top: usize) -> v1::ExplainResponse {
-    let ask = Ask::machine(fleet, request);
-    let nothing = InFlight::default();
-    let mut sight = Sight::of(fleet, &nothing);
-    let ranked = rank(fleet, &nothing, &mut sight, ask);
-    let hosts = ranked.iter().take(top).filter_map(|ranked| {
-        let host = fleet.host(ranked.host())?;
-        let gpu = request.shape.gpu.as_ref();
-        let devices = gpu.and_then(|gpu| {
-            let free_milli = ranked.device.map(|device| device.free_milli.into());
-            choose_devices(gpu, &Room::applied(fleet, host, &request.app), free_milli)
-        });
-        Some(v1::RankedHost {
-            host: host.spec.name.clone(),
-            region: host.spec.region.clone(),
-            zone: host.spec.zone.clone(),
-            terms: answer::terms(&ranked.costs_us),
-            present_bytes: present_bytes(ask.image, host),
-            ready_ms: ranked.estimate.ready_us.div_ceil(1_000),
-            devices: devices.unwrap_or_default().into_iter().map(Into::into).collect(),
-        })
-    });
-    v1::ExplainResponse {
-        rev,
-        hosts: hosts.collect(),
-        feasible: ranked.len() as u64,
-        rejections: convert::rejections(&refusals(fleet, &nothing, &ask)),
-        image_bytes: ask.image.map_or(0, |image| image.size_bytes),
-        image_known: ask.image.is_some(),
-    }
 }
