@@ -2,7 +2,8 @@
 //!
 //! [`CONSTRAINTS`] says no, with want and have; it runs when planning and again at apply. [`TERMS`] orders the hosts that
 //! are left and never enters apply. [`Planner`] finds the best host without looking at all of them; [`rank`] looks at all
-//! of them, for explanations and as the oracle of the planner's tests.
+//! of them, for explanations and as the oracle of the planner's tests. [`fits`] counts how many more machines there is
+//! room for, and [`relaxations`] says what would make room.
 //!
 //! Must not be in here: I/O, clocks, randomness, floats, anything whose order depends on a hash.
 

@@ -116,7 +116,12 @@ impl Relaxation {
     /// A request that asks for less, if it fits and may be made.
     fn told(&self, near: &Near<'_>, less: PlaceRequest) -> Option<Relaxed> {
         less.validate().ok()?;
-        let hosts = near.hosts().filter(|host| takes(near.fleet, &less, host)).count();
+        let (ask, nothing) = (Ask::machine(near.fleet, &less), InFlight::default());
+        let app_number = near.fleet.app_number(ask.app);
+        let takes = |host: &&Host| {
+            nothing.with_room(near.fleet, host, ask.app, app_number, |room| first_refusal(&ask, room).is_none())
+        };
+        let hosts = near.hosts().filter(takes).count();
         let (from, to) = ((self.show)(near.request), (self.show)(&less));
         let change = RequestChange { field: self.field, from, to, hosts };
         (hosts > 0).then_some(Relaxed { change, request: less })
@@ -147,10 +152,4 @@ fn nearest(fleet: &Fleet, request: &PlaceRequest) -> Vec<Vec<HostId>> {
         }
     }
     near
-}
-
-fn takes(fleet: &Fleet, request: &PlaceRequest, host: &Host) -> bool {
-    let (ask, nothing) = (Ask::machine(fleet, request), InFlight::default());
-    let app_number = fleet.app_number(ask.app);
-    nothing.with_room(fleet, host, ask.app, app_number, |room| first_refusal(&ask, room).is_none())
 }

@@ -145,3 +145,16 @@ pub(super) fn rejections_table(rejections: &[v1::Rejection]) -> String {
     }
     table.render()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_of_changes_are_shown_as_they_are_typed() {
+        assert_eq!(shown_value("shape.memory_bytes", "17179869184"), "16 GiB");
+        assert_eq!(shown_value("shape.gpu.milli", "250"), gpu::format_milli(250));
+        assert_eq!(shown_value("shape.gpu.count", "250"), "250");
+        assert_eq!(shown_value("constraints.regions", "ams, fra"), "ams, fra");
+    }
+}

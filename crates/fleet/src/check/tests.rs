@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use gantry_types::{HostOverrides, HostSpec, Image, Layer, PlaceRequest, Plan, Shape};
+use gantry_types::{AppPolicy, HostOverrides, HostSpec, Image, Layer, PlaceRequest, Plan, RegionAlias, Shape};
 
 use super::*;
 use crate::{Grant, HostRow};
@@ -81,6 +81,16 @@ fn each_invariant_notices_what_it_is_for() {
             // Of a manifest that is not there.
             let layers = vec![Layer { digest: vec![1; 32], size_bytes: 10, diff_id: vec![6; 32] }];
             fleet.diff_ids_listed(&Image { layers, ..Image::default() });
+        }),
+        ("an alias stands for regions", |fleet| {
+            let alias = |name: &str, region: &str| RegionAlias { name: name.into(), regions: vec![region.into()] };
+            for (name, region) in [("a", "b"), ("b", "c")] {
+                fleet.region_aliases.insert(name.into(), Arc::new(alias(name, region)));
+            }
+        }),
+        ("a policy is not the default", |fleet| {
+            let policy = AppPolicy { app: "app".into(), ..AppPolicy::default() };
+            fleet.policies.insert("app".into(), Arc::new(policy));
         }),
     ];
     assert_eq!(fleet().check(), Ok(()));
