@@ -6,7 +6,11 @@ use gantry_client::Error;
 use gantry_proto::reason;
 use serde_json::{Value, json};
 
-use crate::{exit::Exit, json::rejections, output::Output};
+use crate::{
+    exit::Exit,
+    json::{change, list, rejections},
+    output::Output,
+};
 
 #[derive(Debug)]
 pub struct Failure {
@@ -99,6 +103,7 @@ impl From<Error> for Failure {
             "reason": error.reason(),
             "indefinite": error.indefinite(),
             "rejections": rejections(error.rejections()),
+            "changes": list(&error.detail.changes, change),
             "rev": error.detail.rev,
         });
         Self { exit: Exit::of(&error), message: error.to_string(), hint: hint.map(str::to_owned), detail }

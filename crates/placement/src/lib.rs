@@ -35,7 +35,7 @@ pub use overlaps::bytes_by_host;
 pub use planner::{Choice, Planned, Planner};
 pub use rank::{best, rank};
 pub use refusal::refusals;
-pub use relax::{CHANGES, Relaxed, relaxations, smaller_count};
+pub use relax::{CHANGES, Relaxed, changes, relaxations};
 pub use score::{Costs, Ranked, Score, TERMS, Term, present_bytes};
 pub use sight::Sight;
 pub use weights::Weights;

@@ -235,7 +235,7 @@ impl Planner {
 }
 
 fn no_capacity(fleet: &Fleet, groups: Vec<RejectionGroup>) -> Refused {
-    Refused::NoCapacity { rev: fleet.rev(), hosts: fleet.host_count(), groups }
+    Refused::NoCapacity { rev: fleet.rev(), hosts: fleet.host_count(), groups, changes: Vec::new() }
 }
 
 /// The host that a request can only go to, by its name or for its volume, if it can go to one only.

@@ -128,8 +128,16 @@ impl Relaxation {
     }
 }
 
-/// The count that fits now, where a request asks for more and for all or none.
-pub fn smaller_count(request: &PlaceRequest, fits: &Fits) -> Option<Relaxed> {
+/// The changes of one field each that let a request be placed which is refused as it is, given the room that there is.
+pub fn changes(fleet: &Fleet, request: &PlaceRequest, fits: &Fits) -> Vec<Relaxed> {
+    if fits.total.machines == 0 {
+        return relaxations(fleet, request);
+    }
+    smaller_count(request, fits).filter(|_| request.all_or_nothing).into_iter().collect()
+}
+
+/// The count that fits now, where a request asks for more.
+fn smaller_count(request: &PlaceRequest, fits: &Fits) -> Option<Relaxed> {
     let machines = u32::try_from(fits.total.machines).unwrap_or(u32::MAX);
     if machines == 0 || machines >= request.count {
         return None;

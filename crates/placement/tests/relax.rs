@@ -9,7 +9,7 @@ mod world;
 use std::collections::BTreeSet;
 
 use gantry_fleet::{FEATURE_LEVEL_MAX, Fleet, Grant};
-use gantry_placement::{Ask, InFlight, Planner, Relaxed, Sight, fits, rank, relaxations, smaller_count};
+use gantry_placement::{Ask, InFlight, Planner, Relaxed, Sight, changes, fits, rank, relaxations};
 use gantry_types::{
     Affinity, Constraints, Device, DeviceShare, GpuShape, HostSpec, Label, PlaceRequest, Plan, Scope, Shape,
 };
@@ -196,9 +196,9 @@ fn the_count_that_fits_is_told() {
     let asked = |count| PlaceRequest { count, all_or_nothing: true, ..request(gpu(1, "H100"), Constraints::default()) };
     let smaller = |count| {
         let request = asked(count);
-        smaller_count(&request, &fits(&fleet, &Ask::machine(&fleet, &request)))
+        changes(&fleet, &request, &fits(&fleet, &Ask::machine(&fleet, &request))).pop()
     };
-    assert!(smaller(4).is_none());
+    assert!(smaller(4).is_none(), "all of them fit");
     let relaxed = smaller(5).unwrap();
     assert_eq!((relaxed.change.to.as_str(), relaxed.request), ("4", asked(4)));
 }

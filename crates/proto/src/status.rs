@@ -6,14 +6,14 @@
 
 use std::{collections::HashMap, fmt};
 
-use gantry_types::{Certainty, Refused, RejectionGroup, Rev};
+use gantry_types::{Certainty, Refused, RejectionGroup, RequestChange, Rev};
 use prost::Message;
 use prost_types::Any;
 use tonic::{Code, Status};
 use tonic_types::pb;
 
 use crate::{
-    convert::{rejection::one, rejections},
+    convert::{explain::change, rejection::one, rejections},
     reason, v1,
 };
 
@@ -21,7 +21,9 @@ use crate::{
 pub const DOMAIN: &str = "gantry";
 /// Rejections in an error; those of most hosts stay. HTTP/2 peers take 16 KiB of headers, and a status is one.
 pub const REJECTIONS: usize = 12;
-/// Bytes of a rejection's want or have in an error.
+/// Changes in an error; `Explain` tells all of them.
+pub const CHANGES: usize = 4;
+/// Bytes of a rejection's want or have, and of a change's values and its sentence, in an error.
 pub const TERM_BYTES: usize = 128;
 /// Bytes of an error's message. It travels twice, once percent-encoded.
 pub const MESSAGE_BYTES: usize = 1_024;
@@ -172,10 +174,11 @@ impl From<&Refused> for WireError {
         let mut error = Self::new(code(refused), refused.reason(), Certainty::Definite, refused.to_string());
         match refused {
             Refused::Invalid { field, .. } => error.field = (*field).to_owned(),
-            Refused::NoCapacity { rev, groups, .. } => {
+            Refused::NoCapacity { rev, groups, changes, .. } => {
                 error.detail.rev = *rev;
                 error.field = refused_field(groups).to_owned();
                 error.detail.rejections = bounded(rejections(groups));
+                error.detail.changes = changes.iter().take(CHANGES).map(short_change).collect();
             }
             Refused::Lost { rejection, .. } => error.detail.rejections = bounded(vec![one(1, rejection)]),
             Refused::LessThanPromised { resource, want, have, .. } => {
@@ -220,6 +223,13 @@ fn bounded(mut rejections: Vec<v1::Rejection>) -> Vec<v1::Rejection> {
         rejection.have = shorten(std::mem::take(&mut rejection.have), TERM_BYTES);
     }
     rejections
+}
+
+/// A change with short texts.
+fn short_change(told: &RequestChange) -> v1::Change {
+    let v1::Change { field, from, to, hosts, text } = change(told);
+    let short = |text| shorten(text, TERM_BYTES);
+    v1::Change { field, from: short(from), to: short(to), hosts, text: short(text) }
 }
 
 /// At most `limit` bytes, the last of them an ellipsis where something was cut.

@@ -7,11 +7,14 @@
 use gantry_consensus::{Consensus, ProposeError, SharedState};
 use gantry_fleet::Fleet;
 use gantry_machine::{CreateVolume, Reserve};
-use gantry_placement::{Ask, InFlight, Planner, refusals};
+use gantry_placement::{Ask, InFlight, Planner, changes, fits, refusals, relaxations};
 use gantry_types::{Constraints, PlaceRequest, Refused, RejectionGroup, Rev, Shape};
 use hashbrown::HashMap;
 
 use crate::call::{Call, CallError, What};
+
+/// Different refusals of one check that say what would let the request fit: others must not wait for more of them.
+const EXPLAINED: usize = 16;
 
 /// Answers the calls that cannot be placed at a position of the log reached after they came in. Returns the others.
 pub(crate) async fn check(consensus: Consensus, suspects: Vec<Call>) -> Vec<Call> {
@@ -55,7 +58,10 @@ fn refusal(state: &SharedState, known: &mut HashMap<Alike, Refused>, what: &What
     if let Some(refused) = alike.as_ref().and_then(|alike| known.get(alike)) {
         return Some(refused.clone());
     }
-    let refused = no_capacity(&state.fleet, state.rev(), what)?;
+    let mut refused = no_capacity(&state.fleet, state.rev(), what)?;
+    if known.len() < EXPLAINED {
+        refused = with_changes(&state.fleet, refused, what);
+    }
     known.extend(alike.map(|alike| (alike, refused.clone())));
     Some(refused)
 }
@@ -117,7 +123,19 @@ fn no_capacity(fleet: &Fleet, rev: Rev, what: &What) -> Option<Refused> {
         What::CreateVolume { request, .. } => without_room(fleet, &Ask::volume(fleet, request)),
         What::Command(_) => None,
     };
-    groups.map(|groups| Refused::NoCapacity { rev, hosts: fleet.host_count(), groups })
+    groups.map(|groups| Refused::NoCapacity { rev, hosts: fleet.host_count(), groups, changes: Vec::new() })
+}
+
+/// Adds what would let a refused request fit, which costs a few looks more over the whole fleet.
+fn with_changes(fleet: &Fleet, refused: Refused, what: &What) -> Refused {
+    let (Refused::NoCapacity { rev, hosts, groups, .. }, What::Place { request, .. }) = (refused.clone(), what) else {
+        return refused;
+    };
+    let relaxed = match together(request) {
+        1 => relaxations(fleet, request),
+        _ => changes(fleet, request, &fits(fleet, &Ask::machine(fleet, request))),
+    };
+    Refused::NoCapacity { rev, hosts, groups, changes: relaxed.into_iter().map(|relaxed| relaxed.change).collect() }
 }
 
 fn without_room(fleet: &Fleet, ask: &Ask<'_>) -> Option<Vec<RejectionGroup>> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{HostId, RejectionGroup, ReservationId, Rev, VolumeId, limits};
+use crate::{HostId, RejectionGroup, RequestChange, ReservationId, Rev, VolumeId, limits};
 
 /// Whether an error says that nothing happened, or only that the caller does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub enum Refused {
         rev: Rev,
         hosts: usize,
         groups: Vec<RejectionGroup>,
+        /// What would make it fit, each by itself, as far as that was looked for.
+        changes: Vec<RequestChange>,
     },
     /// The chosen host no longer fits: another plan was committed first.
     Lost {
@@ -139,7 +141,7 @@ impl fmt::Display for Refused {
             Self::RequestMemoryFull { limit } => {
                 write!(f, "{limit} request answers are being remembered, which is the limit: try again in a minute")
             }
-            Self::NoCapacity { hosts, groups, .. } => no_capacity(f, *hosts, groups),
+            Self::NoCapacity { hosts, groups, changes, .. } => no_capacity(f, *hosts, groups, changes),
             Self::Lost { host, rejection } => write!(f, "host {host} no longer fits: {rejection}: try again"),
             Self::UnknownHost { host } => {
                 write!(f, "host {host:?} is not registered: its agent must register it first (see `gantry host ls`)")
@@ -188,13 +190,24 @@ impl fmt::Display for Refused {
     }
 }
 
-fn no_capacity(f: &mut fmt::Formatter<'_>, hosts: usize, groups: &[RejectionGroup]) -> fmt::Result {
+/// Changes told in the sentence; all are beside it.
+const CHANGES_TOLD: usize = 3;
+
+fn no_capacity(
+    f: &mut fmt::Formatter<'_>,
+    hosts: usize,
+    groups: &[RejectionGroup],
+    changes: &[RequestChange],
+) -> fmt::Result {
     if hosts == 0 {
         return f.write_str("no host is registered: start an agent, or `gantry dev` for a simulated fleet");
     }
     write!(f, "none of {hosts} hosts fits")?;
     for (i, group) in groups.iter().enumerate() {
         write!(f, "{} {group}", if i == 0 { ":" } else { ";" })?;
+    }
+    for (i, change) in changes.iter().take(CHANGES_TOLD).enumerate() {
+        write!(f, "; {} {change}", if i == 0 { "but" } else { "or" })?;
     }
     Ok(())
 }

@@ -102,11 +102,11 @@ fn with_gpu<T>(near: &Near<'_>, value: Option<T>, set: fn(&mut GpuShape, T)) -> 
     })
 }
 
-/// Kinds of which a host has enough, the kinds of the most hosts first. Slices are kinds too.
+/// Kinds that were not asked for and of which a host has enough, those of the most hosts first. Slices are kinds too.
 fn other_kinds(near: &Near<'_>) -> Vec<String> {
     let Some(gpu) = gpu_of(near.request) else { return Vec::new() };
     let mut kinds: BTreeSet<&str> = BTreeSet::new();
-    for device in near.hosts().flat_map(|host| &host.offer.devices) {
+    for device in near.hosts().flat_map(|host| &host.offer.devices).filter(|device| !gpu.accepts(device)) {
         if kinds.len() < KINDS_TRIED {
             kinds.insert(&device.kind);
         }

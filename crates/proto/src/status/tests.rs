@@ -2,9 +2,14 @@ use gantry_types::{Rejection, RejectionGroup};
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
+use crate::convert;
 
 fn group(hosts: usize, text: &str) -> RejectionGroup {
     RejectionGroup { hosts, example: Rejection::new("gpu", text, text) }
+}
+
+fn change_to(to: &str) -> RequestChange {
+    RequestChange { field: "shape.gpu.count", from: "8".into(), to: to.into(), hosts: 2 }
 }
 
 /// One of every variant.
@@ -13,7 +18,12 @@ fn all_refusals() -> Vec<Refused> {
         Refused::invalid("shape.cpu_milli", "is wrong"),
         Refused::RequestReused { request_id: "r".into() },
         Refused::RequestMemoryFull { limit: 8 },
-        Refused::NoCapacity { rev: 7, hosts: 3, groups: vec![group(2, "1 x H100"), group(1, "8 GiB")] },
+        Refused::NoCapacity {
+            rev: 7,
+            hosts: 3,
+            groups: vec![group(2, "1 x H100"), group(1, "8 GiB")],
+            changes: vec![change_to("4")],
+        },
         Refused::Lost { host: 3, rejection: Rejection::new("memory", 4, 2) },
         Refused::UnknownHost { host: "h".into() },
         Refused::UnknownReservation { reservation: 1 },
@@ -49,6 +59,9 @@ fn the_numbers_of_a_refusal_are_in_its_detail() {
     let expected =
         v1::Rejection { constraint: "gpu".into(), hosts: 2, want: "1 x H100".into(), have: "1 x H100".into() };
     assert_eq!(error.detail.rejections[0], expected);
+    let change = &error.detail.changes[0];
+    assert_eq!((change.field.as_str(), change.to.as_str(), change.hosts), ("shape.gpu.count", "4", 2));
+    assert!(error.message.ends_with("; but 2 hosts take it with shape.gpu.count 4 instead of 8"), "{error}");
     let error = WireError::from(&Refused::Fenced { reservation: 1, want: 3, have: 2 });
     assert_eq!((error.detail.rejections[0].want.as_str(), error.detail.rejections[0].have.as_str()), ("3", "2"));
 }
@@ -57,7 +70,7 @@ fn the_numbers_of_a_refusal_are_in_its_detail() {
 fn a_region_that_is_nowhere_is_an_error_about_that_field() {
     use tonic_types::StatusExt;
     let by = |constraint| RejectionGroup { hosts: 2, example: Rejection::new(constraint, "nowhere", "ams") };
-    let refused = |groups| WireError::from(Refused::NoCapacity { rev: 7, hosts: 2, groups });
+    let refused = |groups| WireError::from(Refused::NoCapacity { rev: 7, hosts: 2, groups, changes: Vec::new() });
     let error = refused(vec![by("region")]);
     assert_eq!((error.code, error.field.as_str()), (Code::ResourceExhausted, "constraints.regions"));
     let violations = Status::from(error).get_details_bad_request().unwrap().field_violations;
@@ -91,7 +104,9 @@ fn reasons_that_clients_act_on_are_those_of_the_domain() {
 fn the_largest_error_fits_into_http2_headers() {
     let long = "\u{1f980}".repeat(1_000);
     let groups = (0..100).map(|i| group(i, &long)).collect();
-    let error = WireError::from(Refused::NoCapacity { rev: u64::MAX, hosts: 100, groups });
+    let changes = (0..100).map(|_| change_to(&long)).collect();
+    let error = WireError::from(Refused::NoCapacity { rev: u64::MAX, hosts: 100, groups, changes });
+    assert_eq!(error.detail.changes.len(), CHANGES);
     assert_eq!(error.detail.rejections.len(), REJECTIONS);
     assert_eq!(error.detail.rejections[0].hosts, 99, "the largest group was dropped");
     let mut headers = tonic::metadata::MetadataMap::new().into_headers();
@@ -132,15 +147,18 @@ fn wire_error() -> impl Strategy<Value = WireError> {
         want: text.clone(),
         have: text,
     });
-    let detail =
-        ("[A-Z_]{1,20}", any::<bool>(), proptest::collection::vec(rejection, 0..5), "[a-z0-9.:]{0,20}", any::<u64>())
-            .prop_map(|(reason, indefinite, rejections, leader, rev)| v1::ErrorDetail {
-                reason,
-                indefinite,
-                rejections,
-                leader,
-                rev,
-            });
+    let change = "[ -~é]{0,30}".prop_map(|to| convert::explain::change(&change_to(&to)));
+    let lists = (proptest::collection::vec(rejection, 0..5), proptest::collection::vec(change, 0..3));
+    let detail = ("[A-Z_]{1,20}", any::<bool>(), lists, "[a-z0-9.:]{0,20}", any::<u64>()).prop_map(
+        |(reason, indefinite, (rejections, changes), leader, rev)| v1::ErrorDetail {
+            reason,
+            indefinite,
+            rejections,
+            leader,
+            rev,
+            changes,
+        },
+    );
     let code = (1..17_i32).prop_map(Code::from_i32);
     (code, ".{0,100}", detail, prop_oneof![Just(String::new()), "[a-z_.]{1,20}"])
         .prop_map(|(code, message, detail, field)| WireError { code, message, detail: detail.into(), field })

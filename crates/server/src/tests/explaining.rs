@@ -121,6 +121,8 @@ async fn what_would_let_a_request_fit_lets_it_fit() {
     let [change] = &answer.changes[..] else { panic!("{answer:?}") };
     assert_eq!(change.text, "2 hosts take it with shape.gpu.count 8 instead of 9");
     assert_eq!((answer.fits.unwrap().machines, answer.plan.unwrap().missing), (0, 1));
+    let refused = member.placement().place(gpus(place("p", 1), 9)).await.unwrap_err();
+    assert_eq!(gantry_proto::WireError::from(&refused).detail.changes, answer.changes, "a refusal tells the same");
     member.placement().place(gpus(place("p", 1), 8)).await.unwrap();
 
     let answer = explain(&member, in_regions("q", &["lhr"])).await;

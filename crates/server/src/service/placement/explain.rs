@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 
 use gantry_fleet::Fleet;
 use gantry_placement::{
-    Ask, Fits, InFlight, Planned, Planner, Ranked, Room, Sight, choose_devices, fits, present_bytes, rank, refusals,
-    relaxations, smaller_count,
+    Ask, Fits, InFlight, Planned, Planner, Ranked, Room, Sight, changes, choose_devices, fits, present_bytes, rank,
+    refusals,
 };
 use gantry_proto::{
     convert::{self, explain::change},
@@ -31,7 +31,7 @@ pub(super) fn answer(fleet: &Fleet, rev: u64, request: &PlaceRequest, top: usize
         rejections: convert::rejections(&refusals(fleet, &nothing, &ask)),
         image_bytes: ask.image.map_or(0, |image| image.size_bytes),
         image_known: ask.image.is_some(),
-        changes: changes(fleet, request, &fits),
+        changes: changes(fleet, request, &fits).iter().map(|relaxed| change(&relaxed.change)).collect(),
         plan: Some(plan(fleet, request)),
         fits: Some(shown(fits)),
     }
@@ -51,15 +51,6 @@ fn ranked_host(fleet: &Fleet, request: &PlaceRequest, ask: &Ask<'_>, ranked: &Ra
         ready_ms: ranked.estimate.ready_us.div_ceil(1_000),
         devices: devices.unwrap_or_default().into_iter().map(Into::into).collect(),
     })
-}
-
-/// What would make a request fit that is refused: nothing where it is not.
-fn changes(fleet: &Fleet, request: &PlaceRequest, fits: &Fits) -> Vec<v1::Change> {
-    if fits.total.machines == 0 {
-        return relaxations(fleet, request).iter().map(|relaxed| change(&relaxed.change)).collect();
-    }
-    let smaller = smaller_count(request, fits).filter(|_| request.all_or_nothing);
-    smaller.iter().map(|relaxed| change(&relaxed.change)).collect()
 }
 
 /// What a planner would answer that knows of nothing in flight.
