@@ -13,12 +13,14 @@ struct Invariant {
 }
 
 const INVARIANTS: &[Invariant] = &[
-    Invariant { name: "usage is the sum of reservations and volumes", check: usage_is_the_sum },
+    Invariant { name: "usage is the sum of reservations, volumes and holds", check: usage_is_the_sum },
     Invariant { name: "S1: nothing is promised beyond capacity", check: nothing_beyond_capacity },
     Invariant { name: "host lists name what is on the host", check: host_lists_agree },
     Invariant { name: "leases are those of the reservations", check: leases_agree },
     Invariant { name: "the layer index agrees both ways", check: layer_index_agrees },
     Invariant { name: "volumes and their users agree", check: volume_users_agree },
+    Invariant { name: "holds end when their volumes say", check: Fleet::check_holds },
+    Invariant { name: "volumes are found by their names", check: Fleet::check_volume_names },
     Invariant { name: "every remembered request is found by its id", check: requests_are_found },
     Invariant { name: "numbers are below the next one", check: numbers_are_below_next },
     Invariant { name: "S10: a fence is of one grant and below the next", check: fences_are_unique },
@@ -58,8 +60,13 @@ fn usage_is_the_sum(fleet: &Fleet) -> Result<(), String> {
         sum.add_shares(&row.plan.devices, &host.spec);
     }
     for volume in fleet.volumes.values() {
-        let sum = sums.get_mut(&volume.host).ok_or_else(|| format!("volume {} has no host", volume.id))?;
+        let host = fleet.hosts.get(volume.host).ok_or_else(|| format!("volume {} has no host", volume.id))?;
+        let sum = sums.get_mut(&host.id).ok_or("a host vanished")?;
         sum.volume_bytes += volume.size_bytes;
+        if let Some(hold) = &volume.hold {
+            sum.add_shape(&hold.shape);
+            sum.add_shares(&hold.devices, &host.spec);
+        }
     }
     fleet.hosts.iter().try_for_each(|host| {
         let sum = &sums[&host.id];
@@ -91,11 +98,14 @@ fn nothing_beyond_capacity(fleet: &Fleet) -> Result<(), String> {
 /// what users ask about.
 fn whole_devices_are_alone(fleet: &Fleet, host: &Host) -> Result<(), String> {
     let mut holders: BTreeMap<u32, (u32, bool)> = BTreeMap::new();
-    for id in &host.reservations {
-        let Some(row) = fleet.reservations.get(id) else { continue };
-        for share in &row.plan.devices {
+    let reserved = host.reservations.iter().filter_map(|id| fleet.reservations.get(id));
+    let reserved = reserved.map(|row| ("reservation", row.id, &row.plan.devices));
+    let held = host.volumes.iter().filter_map(|id| fleet.volumes.get(id));
+    let held = held.filter_map(|row| Some(("the hold of volume", row.id, &row.hold.as_ref()?.devices)));
+    for (what, id, devices) in reserved.chain(held) {
+        for share in devices {
             ensure(share.milli > 0 && device_position(&host.spec, share.index).is_some(), || {
-                format!("reservation {id} has {} thousandths of GPU {} of host {}", share.milli, share.index, host.name)
+                format!("{what} {id} has {} thousandths of GPU {} of host {}", share.milli, share.index, host.name)
             })?;
             let holder = holders.entry(share.index).or_default();
             holder.0 += 1;

@@ -16,10 +16,19 @@ pub enum EventKind {
     Reserved(Arc<Reservation>),
     Confirmed(Arc<Reservation>),
     Renewed(Arc<Reservation>),
-    Ended { reservation: Arc<Reservation>, reason: EndReason },
+    Ended {
+        reservation: Arc<Reservation>,
+        reason: EndReason,
+    },
     VolumeCreated(Arc<Volume>),
     VolumeDeleted(Arc<Volume>),
-    Host { id: HostId, name: Arc<str>, change: HostChange },
+    /// The lease of what was held for its machine ran out. A hold that its machine ends is part of [`EventKind::Reserved`].
+    HoldExpired(Arc<Volume>),
+    Host {
+        id: HostId,
+        name: Arc<str>,
+        change: HostChange,
+    },
     ImageRecorded(Arc<str>),
     FeatureLevel(u32),
 }

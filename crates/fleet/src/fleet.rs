@@ -11,7 +11,7 @@ use gantry_types::{AppPolicy, HostId, Refused, RegionAlias, Reservation, Reserva
 use crate::{
     Bounds, Change, Event, EventKind, Host, HostRow, ImageEntry, Journal, Touched, host_table::HostTable,
     image_use::ImagesInUse, layers::LayerTable, lookup::Lookup, names::Names, offers::Offers,
-    request_memory::RequestMemory, zones::Zones,
+    request_memory::RequestMemory, volume_names::VolumeNames, zones::Zones,
 };
 
 /// The newest behaviour this code knows. A command that needs more than the replicated level is refused.
@@ -31,6 +31,8 @@ pub struct Fleet {
     pub(crate) reservations: BTreeMap<ReservationId, Arc<Reservation>>,
     pub(crate) leases: BTreeSet<(Stamp, ReservationId)>,
     pub(crate) volumes: BTreeMap<VolumeId, Arc<Volume>>,
+    pub(crate) volume_names: VolumeNames,
+    pub(crate) hold_ends: BTreeSet<(Stamp, VolumeId)>,
     pub(crate) requests: RequestMemory,
     pub(crate) region_aliases: BTreeMap<String, Arc<RegionAlias>>,
     pub(crate) policies: BTreeMap<String, Arc<AppPolicy>>,
@@ -193,9 +195,10 @@ impl Fleet {
         self.apps.find(app)
     }
 
-    /// When the next lease runs out.
+    /// When the next lease runs out, of a reservation or of a hold.
     pub fn next_lease_end(&self) -> Option<Stamp> {
-        self.leases.first().map(|&(at, _)| at)
+        let reservation = self.leases.first().map(|&(at, _)| at);
+        reservation.into_iter().chain(self.next_hold_end()).min()
     }
 
     pub(crate) fn known_host(&self, id: HostId) -> Result<&Host, Refused> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use gantry_types::{
-    CpuKind, DeviceShare, Fence, HostId, Phase, PlaceRequest, Plan, Refused, Rejection, Reservation, ReservationId,
-    Shape, Stamp, limits,
+    CpuKind, DeviceShare, Fence, Hold, HostId, Phase, PlaceRequest, Plan, Refused, Rejection, Reservation,
+    ReservationId, Shape, Stamp, VolumeId, limits,
 };
 
 use smallvec::SmallVec;
@@ -18,6 +18,13 @@ pub struct Grant<'a> {
     pub plan: &'a Plan,
 }
 
+impl Grant<'_> {
+    /// The volume that the machine uses; 0 for none.
+    pub fn volume(&self) -> VolumeId {
+        self.plan.volume_for(&self.request.constraints)
+    }
+}
+
 impl Fleet {
     /// Whether a plan fits its host now: the last check before a grant, and the whole of S1 for one plan.
     pub fn fits(&self, grant: Grant<'_>) -> Result<(), Rejection> {
@@ -27,9 +34,11 @@ impl Fleet {
         if host.scheduling != Scheduling::Open {
             return Err(Rejection::new("scheduling", "an open host", scheduling_word(host.scheduling)));
         }
-        room_for_shape(host, &host.usage, &grant.request.shape)?;
-        devices_fit(host, &grant.request.shape, &grant.plan.devices)?;
-        self.volume_fits(host.id, grant.request.constraints.volume)
+        let hold = self.hold_for(&grant.request.app, grant.volume(), host.id);
+        let usage = host.usage_without(hold);
+        room_for_shape(host, &usage, &grant.request.shape)?;
+        devices_fit(host, &usage, &grant.request.shape, &grant.plan.devices)?;
+        self.volume_fits(host.id, grant.volume())
     }
 
     fn volume_fits(&self, host: HostId, volume: u64) -> Result<(), Rejection> {
@@ -46,7 +55,8 @@ impl Fleet {
         }
     }
 
-    /// Commits a plan. The caller has checked it with [`Fleet::fits`] in the same log entry.
+    /// Commits a plan, and ends what was held for the machine. The caller has checked it with [`Fleet::fits`] in the same
+    /// log entry.
     pub fn grant(&mut self, grant: Grant<'_>) -> Arc<Reservation> {
         let Grant { request, plan } = grant;
         let id = self.meta.next_grant;
@@ -59,7 +69,7 @@ impl Fleet {
             image: request.image.clone(),
             shape: request.shape.clone(),
             plan: plan.clone(),
-            volume: request.constraints.volume,
+            volume: grant.volume(),
             phase: Phase::Reserved as i32,
             lease_ms,
             expires_at: self.meta.now.saturating_add(lease_ms),
@@ -68,6 +78,7 @@ impl Fleet {
             request_id: request.request_id.clone(),
             group: request.constraints.group.clone(),
         });
+        self.end_hold(reservation.volume);
         self.link(&reservation);
         if reservation.volume != 0 {
             self.set_volume_user(reservation.volume, id);
@@ -101,14 +112,16 @@ impl Fleet {
         self.reservations.insert(reservation.id, Arc::clone(reservation));
     }
 
-    /// Takes back every grant from `first` on: a command whose later plans do not fit leaves nothing behind.
-    pub fn take_back_grants(&mut self, first: ReservationId) {
+    /// Takes back every grant from `first` on, and puts back the holds that these ended: a command whose later plans do
+    /// not fit leaves nothing behind.
+    pub fn take_back_grants(&mut self, first: ReservationId, holds: Vec<(VolumeId, Box<Hold>)>) {
         for id in (first..self.meta.next_grant).rev() {
             if let Some(reservation) = self.reservations.get(&id).cloned() {
                 self.unlink(&reservation);
                 self.events.pop();
             }
         }
+        holds.into_iter().for_each(|(volume, hold)| self.restore_hold(volume, hold));
         self.meta.next_grant = first;
     }
 
@@ -249,7 +262,7 @@ fn scheduling_word(scheduling: Scheduling) -> &'static str {
 }
 
 /// CPU and memory.
-fn room_for_shape(host: &Host, usage: &Usage, shape: &Shape) -> Result<(), Rejection> {
+pub(crate) fn room_for_shape(host: &Host, usage: &Usage, shape: &Shape) -> Result<(), Rejection> {
     let (name, used, offered) = match shape.cpu_kind() {
         CpuKind::Shared => ("cpu", usage.cpu_shared_milli, host.spec.cpu_shared_promisable_milli()),
         CpuKind::Performance => ("cpu", usage.cpu_performance_milli, host.spec.cpu_performance_milli),
@@ -266,7 +279,7 @@ fn room_for_shape(host: &Host, usage: &Usage, shape: &Shape) -> Result<(), Rejec
 }
 
 /// The named devices are what the shape asks for, and each has that much left.
-fn devices_fit(host: &Host, shape: &Shape, devices: &[DeviceShare]) -> Result<(), Rejection> {
+pub(crate) fn devices_fit(host: &Host, usage: &Usage, shape: &Shape, devices: &[DeviceShare]) -> Result<(), Rejection> {
     let Some(gpu) = &shape.gpu else {
         return if devices.is_empty() { Ok(()) } else { Err(Rejection::new("gpu", 0, devices.len())) };
     };
@@ -290,7 +303,7 @@ fn devices_fit(host: &Host, shape: &Shape, devices: &[DeviceShare]) -> Result<()
                 format!("{} of {}", share.milli, device.kind),
             ));
         }
-        let free = host.usage.free_device_milli(position);
+        let free = usage.free_device_milli(position);
         if share.milli > free {
             return Err(Rejection::new("gpu", share.milli, free));
         }

@@ -1,9 +1,9 @@
 //! One host: what it declared, what is promised on it, what lies on it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use gantry_types::{
-    CpuKind, DeviceShare, HostId, HostOverrides, HostSpec, ReservationId, Shape, VolumeId, WHOLE_GPU_MILLI,
+    CpuKind, DeviceShare, Hold, HostId, HostOverrides, HostSpec, ReservationId, Shape, VolumeId, WHOLE_GPU_MILLI,
 };
 use prost::Enumeration;
 use smallvec::SmallVec;
@@ -185,6 +185,13 @@ impl Host {
 
     pub fn usage(&self) -> &Usage {
         &self.usage
+    }
+
+    /// What is used once a hold on this host is given back.
+    pub fn usage_without(&self, hold: Option<&Hold>) -> Cow<'_, Usage> {
+        let mut usage = Cow::Borrowed(&self.usage);
+        hold.into_iter().for_each(|hold| usage.to_mut().subtract_hold(hold, &self.spec));
+        usage
     }
 
     /// The number of its zone, under which the fleet counts what is in it.

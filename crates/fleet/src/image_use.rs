@@ -1,4 +1,4 @@
-//! The images of machines that are reserved: their layers cannot be evicted from the hosts of these machines.
+//! The images of machines that are reserved, or that something is held for: their layers cannot be evicted from the hosts of these machines.
 
 use crate::{Fleet, Host, ImageEntry, Touched, names::Names};
 
@@ -16,6 +16,11 @@ impl Fleet {
     /// The recorded images of a host's machines, each once.
     pub fn images_in_use<'a>(&'a self, host: &'a Host) -> impl Iterator<Item = &'a ImageEntry> {
         host.images.iter().filter_map(|(number, _)| self.image_use.entries[number as usize].as_ref())
+    }
+
+    /// Machines on a host, and holds there, with an image.
+    pub fn image_uses(&self, host: &Host, reference: &str) -> u32 {
+        self.image_use.names.find(reference).map_or(0, |number| host.images.of(number))
     }
 
     /// How often a reference came to stand for other layers, for whoever keeps what follows from images. It counts anew
@@ -60,12 +65,12 @@ impl Fleet {
         }
     }
 
-    /// Whether images are counted as the reservations say, which is that many machines of so many images.
+    /// Whether images are counted as reservations and holds say, which is that many machines of so many images.
     pub(crate) fn check_image_use(&self) -> Result<(), String> {
         let mut machines = std::collections::BTreeMap::<&str, u64>::new();
-        for row in self.reservations.values().filter(|row| !row.image.is_empty()) {
-            *machines.entry(&row.image).or_default() += 1;
-        }
+        let held = self.volumes.values().filter_map(|volume| Some(volume.hold.as_ref()?.image.as_str()));
+        let images = self.reservations.values().map(|row| row.image.as_str()).chain(held);
+        images.filter(|image| !image.is_empty()).for_each(|image| *machines.entry(image).or_default() += 1);
         let ImagesInUse { names, entries, .. } = &self.image_use;
         if names.len() != machines.len() {
             return Err(format!("{} images are in use, {} are counted", machines.len(), names.len()));

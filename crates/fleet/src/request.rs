@@ -2,7 +2,7 @@
 //!
 //! Rows are kept in the order they were answered in, which is the order of their stamps, so expiry takes from the front.
 
-use gantry_types::{DeviceShare, Fence, HostId, ReservationId, Rev, Stamp, Volume, limits};
+use gantry_types::{DeviceShare, Fence, HostId, ReservationId, Rev, Stamp, Volume, VolumeId, limits};
 use prost::{Message, Oneof};
 
 use crate::{Change, Fleet, RequestRow};
@@ -42,6 +42,9 @@ pub struct Granted {
     pub host: HostId,
     #[prost(message, repeated, tag = "4")]
     pub devices: Vec<DeviceShare>,
+    /// Where it was chosen among those that the request names; 0 otherwise.
+    #[prost(uint64, tag = "5")]
+    pub volume: VolumeId,
 }
 
 /// What is remembered of a request id.

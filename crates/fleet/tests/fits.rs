@@ -1,7 +1,7 @@
 //! The last check before something is committed says no by the right name, and to nothing that fits.
 #![allow(clippy::unwrap_used)]
 
-use gantry_fleet::{Fleet, Grant, Scheduling};
+use gantry_fleet::{Fleet, Grant, NewVolume, Scheduling};
 use gantry_types::{
     Constraints, CpuKind, Device, DeviceShare, GpuShape, HostSpec, PlaceRequest, Plan, Rejection, Shape, VolumeRequest,
 };
@@ -29,11 +29,11 @@ fn fleet() -> Fleet {
         fleet.register_host(spec).unwrap();
     }
     for host in [1, 1, 2] {
-        fleet.create_volume(&volume(100), host);
+        fleet.create_volume(NewVolume { request: &volume(100), host, hold: None });
     }
     let constraints = Constraints { volume: 1, ..Constraints::default() };
     let request = PlaceRequest { constraints, ..request(gpu(1, 500)) };
-    let plan = Plan { host: 1, devices: vec![DeviceShare { index: 2, milli: 500 }] };
+    let plan = Plan { host: 1, devices: vec![DeviceShare { index: 2, milli: 500 }], ..Plan::default() };
     fleet.grant(Grant { request: &request, plan: &plan });
     fleet.check().unwrap();
     fleet
@@ -97,7 +97,7 @@ fn shapes_and_devices() {
     ];
     for (expected, shape, devices) in cases {
         let devices = devices.iter().map(|&(index, milli)| DeviceShare { index, milli }).collect();
-        let (request, plan) = (request(shape), Plan { host: 1, devices });
+        let (request, plan) = (request(shape), Plan { host: 1, devices, ..Plan::default() });
         let answer = fleet.fits(Grant { request: &request, plan: &plan });
         assert_eq!(word(answer.clone()), expected, "{:?} on {:?}: {answer:?}", request.shape, plan.devices);
     }
@@ -109,7 +109,7 @@ fn hosts_and_volumes_in_use() {
     let fits = |fleet: &Fleet, host: u32, volume: u64| {
         let constraints = Constraints { volume, ..Constraints::default() };
         let request = PlaceRequest { constraints, ..request(Shape { cpu_milli: 1, ..Shape::default() }) };
-        word(fleet.fits(Grant { request: &request, plan: &Plan { host, devices: Vec::new() } }))
+        word(fleet.fits(Grant { request: &request, plan: &Plan { host, ..Plan::default() } }))
     };
     assert_eq!(fits(&fleet, 1, 2), "fits");
     assert_eq!(fits(&fleet, 1, 1), "volume", "used");
@@ -126,7 +126,9 @@ fn hosts_and_volumes_in_use() {
 #[test]
 fn disk_for_volumes() {
     let mut fleet = fleet();
-    let fits = |fleet: &Fleet, host, size_bytes| word(fleet.volume_fits_host(&volume(size_bytes), host));
+    let fits = |fleet: &Fleet, host, size_bytes| {
+        word(fleet.volume_fits_host(NewVolume { request: &volume(size_bytes), host, hold: None }))
+    };
     // Two of a hundred bytes are on the first host, one on the second.
     assert_eq!(fits(&fleet, 1, VOLUME_BYTES - 200), "fits");
     assert_eq!(fits(&fleet, 1, VOLUME_BYTES - 199), "volume_disk");

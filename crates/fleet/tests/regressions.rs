@@ -149,7 +149,7 @@ fn loaded(fleet: &Fleet, host: HostId, share: DeviceShare) -> Fleet {
         fence: 1,
         app: "app".into(),
         shape: Shape { gpu: Some(gpu), ..Shape::default() },
-        plan: Plan { host, devices: vec![share] },
+        plan: Plan { host, devices: vec![share], ..Plan::default() },
         phase: Phase::Allocated as i32,
         ..Reservation::default()
     };

@@ -1,8 +1,8 @@
 //! The one way in which the state changes.
 
-use gantry_fleet::{Fleet, Grant};
+use gantry_fleet::{Fleet, Grant, NewVolume};
 use gantry_placement::{Ask, admits};
-use gantry_types::{HostId, Rejection, Rev, VolumeRequest};
+use gantry_types::{Rejection, Rev};
 
 use crate::{Entry, Outcome};
 
@@ -15,20 +15,20 @@ const FORGOTTEN_PER_COMMAND: usize = 2;
 #[derive(Clone, Copy, Debug)]
 pub struct Admit {
     pub machine: fn(&Fleet, Grant<'_>) -> Result<(), Rejection>,
-    pub volume: fn(&Fleet, &VolumeRequest, HostId) -> Result<(), Rejection>,
+    pub volume: fn(&Fleet, NewVolume<'_>) -> Result<(), Rejection>,
 }
 
 /// Every constraint of the replicated feature level on the chosen host, then exact room on it and its devices.
 pub const ADMIT: Admit = Admit { machine: admit_machine, volume: admit_volume };
 
 fn admit_machine(fleet: &Fleet, grant: Grant<'_>) -> Result<(), Rejection> {
-    admits(fleet, &Ask::machine_without_image(grant.request), grant.plan.host)?;
+    admits(fleet, &Ask::planned(grant.request, grant.plan), grant.plan.host)?;
     fleet.fits(grant)
 }
 
-fn admit_volume(fleet: &Fleet, request: &VolumeRequest, host: HostId) -> Result<(), Rejection> {
-    admits(fleet, &Ask::volume_without_image(request), host)?;
-    fleet.volume_fits_host(request, host)
+fn admit_volume(fleet: &Fleet, new: NewVolume<'_>) -> Result<(), Rejection> {
+    admits(fleet, &Ask::volume_without_image(new.request), new.host)?;
+    fleet.volume_fits_host(new)
 }
 
 /// Applies an entry that [`Entry::check`] let through: one outcome a command, in order.

@@ -103,7 +103,10 @@ impl Kind {
     pub fn feature_level(&self) -> u32 {
         match self {
             Self::Reserve(command) => command.request.feature_level(),
-            Self::CreateVolume(command) => command.request.feature_level(),
+            Self::CreateVolume(command) => {
+                let newer = command.hold.is_some() || command.inherited.is_some();
+                command.request.feature_level().max(if newer { 2 } else { 1 })
+            }
             Self::RegisterHost(command) => command.spec.feature_level(),
             Self::ReportLayers(command) => command.feature_level(),
             Self::SetReachable(_) | Self::ObservePull(_) | Self::SetRegionAlias(_) | Self::SetPolicy(_) => 2,

@@ -43,7 +43,7 @@ fn shape(gpu: GpuShape) -> Shape {
 
 fn reserve(request: PlaceRequest) -> Command {
     let milli = request.shape.gpu.as_ref().map_or(0, |gpu| gpu.milli);
-    let plan = Plan { host: 1, devices: vec![DeviceShare { index: 0, milli }] };
+    let plan = Plan { host: 1, devices: vec![DeviceShare { index: 0, milli }], ..Plan::default() };
     Reserve { fingerprint: fingerprint(&request), plans: vec![plan], request }.into()
 }
 
@@ -58,7 +58,21 @@ fn volume_request(request_id: &str) -> VolumeRequest {
 }
 
 fn create_volume(request: VolumeRequest) -> Command {
-    CreateVolume { fingerprint: fingerprint(&request), request, host: 1 }.into()
+    CreateVolume { fingerprint: fingerprint(&request), request, host: 1, ..CreateVolume::default() }.into()
+}
+
+fn any_shape() -> Shape {
+    Shape { cpu_milli: 1, ..Shape::default() }
+}
+
+fn with_compute() -> VolumeRequest {
+    VolumeRequest { compute: Some(any_shape()), ..volume_request("bad") }
+}
+
+/// A volume on host 1 with a hold on another, or for a machine that nothing is held for.
+fn held(request: VolumeRequest, host: u32) -> Command {
+    let hold = Some(Plan { host, ..Plan::default() });
+    CreateVolume { fingerprint: fingerprint(&request), request, host: 1, hold, ..CreateVolume::default() }.into()
 }
 
 fn long() -> String {
@@ -133,6 +147,13 @@ fn requests_for_machines() {
         ("constraints.host", with(|r| r.constraints.host = long())),
         ("constraints.unique_zone", with(|r| r.constraints.unique_zone = true)),
         ("constraints.unique_zone_app_wide", with(|r| r.constraints.unique_zone_app_wide = true)),
+        (
+            "constraints.volume_name stands beside",
+            with(|r| (r.constraints.volume, r.constraints.volume_name) = (1, "d".into())),
+        ),
+        ("constraints.volume_name contains", with(|r| r.constraints.volume_name = "a\nb".into())),
+        ("constraints.volume_name is 129", with(|r| r.constraints.volume_name = long())),
+        ("plans name a volume", with(|r| r.constraints.volume_name = "data".into())),
         ("count is 1000000000", with(|r| r.count = 1_000_000_000)),
         ("constraints.regions contains", with(|r| r.constraints.regions = vec!["any".into(), "a\u{0}b".into()])),
     ]);
@@ -178,6 +199,7 @@ fn what_needs_a_higher_feature_level() {
         let layer = LayerPresent { digest: vec![1; 32], size_bytes: 10, ..layer };
         Command::from(ReportLayers { host: 1, full: false, present: vec![layer], gone: Vec::new() })
     };
+    let by_name = Constraints { volume_name: "data".into(), ..Constraints::default() };
     let app_wide = Constraints { unique_zone_app_wide: true, ..Constraints::default() };
     let commands = [
         SetReachable { host: 1, reachable: false }.into(),
@@ -190,6 +212,11 @@ fn what_needs_a_higher_feature_level() {
         reserve(PlaceRequest { shape: shape(linked.clone()), ..request("new") }),
         create_volume(VolumeRequest { constraints: app_wide, ..volume_request("new") }),
         create_volume(VolumeRequest { compute: Some(shape(linked)), ..volume_request("new") }),
+        constrained(by_name),
+        create_volume(VolumeRequest { hold_ms: 1, ..with_compute() }),
+        create_volume(VolumeRequest { no_hold: true, ..volume_request("new") }),
+        create_volume(VolumeRequest { fork_of: 1, ..volume_request("new") }),
+        held(with_compute(), 1),
         device(Device { index: 5, kind: "a.1g".into(), parent: Some(0), ..Device::default() }),
         device(Device { index: 5, kind: "a".into(), nvlink_group: 1, ..Device::default() }),
         ObservePull { host: 1, observed: PullObservation::default() }.into(),
@@ -281,6 +308,18 @@ fn requests_for_volumes_and_about_reservations() {
         ("constraints.volume", volume(|r| r.constraints.volume = 1)),
         ("shape.cpu_kind", volume(|r| r.compute = Some(Shape { cpu_kind: 5, ..Shape::default() }))),
         ("compute_image", volume(|r| r.compute_image = "a\tb".into())),
+        ("constraints.volume_name makes", volume(|r| r.constraints.volume_name = "data".into())),
+        ("hold_ms is 86400001", volume(|r| (r.compute, r.hold_ms) = (Some(any_shape()), limits::LEASE_MS + 1))),
+        ("hold_ms is given without compute", volume(|r| r.hold_ms = 1)),
+        ("no_hold contradicts", volume(|r| (r.compute, r.hold_ms, r.no_hold) = (Some(any_shape()), 1, true))),
+        ("fork_of is volume 9, which does not exist", volume(|r| r.fork_of = 9)),
+        ("fork_of is volume 1 of app", volume(|r| (r.fork_of, r.app) = (1, "other".into()))),
+        ("size_bytes is 1: volume 1 has", volume(|r| (r.fork_of, r.size_bytes) = (1, 1))),
+        ("size_bytes", volume(|r| (r.fork_of, r.size_bytes) = (1, u64::MAX))),
+        ("inherited is for forks", volume(|r| r.fork_of = 1)),
+        ("hold is not of this volume", held(volume_request("bad"), 1)),
+        ("hold is not of this volume", held(with_compute(), 2)),
+        ("hold is not of this volume", held(VolumeRequest { no_hold: true, ..with_compute() }, 1)),
         ("request_id is empty", release("", vec![1])),
         ("reservations are 0", release("bad", Vec::new())),
         ("reservations are 1001", release("bad", vec![1; limits::MACHINES_PER_REQUEST as usize + 1])),

@@ -27,7 +27,7 @@ fn reserve(request_id: &str, count: u32) -> Reserve {
         count,
         ..PlaceRequest::default()
     };
-    let plans = vec![Plan { host: 1, devices: Vec::new() }; count as usize];
+    let plans = vec![Plan { host: 1, ..Plan::default() }; count as usize];
     Reserve { fingerprint: fingerprint(&request), request, plans }
 }
 
@@ -39,7 +39,7 @@ fn create_volume(request_id: &str) -> CreateVolume {
         size_bytes: 1,
         ..VolumeRequest::default()
     };
-    CreateVolume { fingerprint: fingerprint(&request), request, host: 1 }
+    CreateVolume { fingerprint: fingerprint(&request), request, host: 1, ..CreateVolume::default() }
 }
 
 fn release(request_id: &str, reservation: u64) -> Release {

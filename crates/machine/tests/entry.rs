@@ -10,8 +10,8 @@ use gantry_machine::{
     SetFeatureLevel, SetPolicy, SetReachable, SetRegionAlias, SetScheduling, UpdateHost,
 };
 use gantry_types::{
-    Affinity, AppPolicy, Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Label, Layer, PlaceRequest, Plan,
-    Policy, Preset, PullObservation, Refused, RegionAlias, Shape, VolumeRequest,
+    Affinity, AppPolicy, Constraints, Device, DeviceShare, GpuShape, HostSpec, Image, Inherited, Label, Layer,
+    PlaceRequest, Plan, Policy, Preset, PullObservation, Refused, RegionAlias, Shape, VolumeRequest,
 };
 use prost::Message;
 
@@ -152,7 +152,23 @@ fn newer_kinds() -> Vec<Kind> {
     let gpu = GpuShape { kinds: vec!["a100".into()], count: 2, milli: 1_000, same_nvlink_group: true };
     let shape = Shape { gpu: Some(gpu), ..shape() };
     let place = PlaceRequest { constraints: constraints(11), shape: shape.clone(), ..place_request() };
-    let volume = VolumeRequest { constraints: constraints(0), compute: Some(shape), ..volume_request() };
+    let by_name = Constraints { volume_name: "data".into(), ..constraints(0) };
+    let place = PlaceRequest { constraints: by_name, ..place };
+    let volume = VolumeRequest {
+        constraints: constraints(0),
+        compute: Some(shape.clone()),
+        hold_ms: 90_000,
+        no_hold: true,
+        fork_of: 12,
+        ..volume_request()
+    };
+    let inherited = Inherited {
+        size_bytes: 20 << 30,
+        compute: Some(shape),
+        compute_image: "registry.example/app:1".into(),
+        region: "fra".into(),
+    };
+    let hold = Some(Plan { host: 9, ..plan() });
     let observed = PullObservation {
         fetched_bytes: 1 << 30,
         fetch_ms: 5_000,
@@ -179,8 +195,8 @@ fn newer_kinds() -> Vec<Kind> {
     let linked = Device { nvlink_group: 2, ..spec().devices[0].clone() };
     vec![
         Kind::SetReachable(SetReachable { host: 7, reachable: true }),
-        Kind::Reserve(Reserve { request: place, fingerprint: 0xfeed, plans: vec![plan()] }),
-        Kind::CreateVolume(CreateVolume { request: volume, fingerprint: 7, host: 9 }),
+        Kind::Reserve(Reserve { request: place, fingerprint: 0xfeed, plans: vec![Plan { volume: 13, ..plan() }] }),
+        Kind::CreateVolume(CreateVolume { request: volume, fingerprint: 7, host: 9, inherited: Some(inherited), hold }),
         Kind::RegisterHost(RegisterHost { spec: HostSpec { devices: vec![linked, slice], ..spec() } }),
         Kind::ObservePull(ObservePull { host: 7, observed }),
         Kind::ReportLayers(ReportLayers { host: 7, full: false, present: vec![pulling], gone: Vec::new() }),
@@ -198,7 +214,12 @@ fn first_kinds() -> Vec<Kind> {
         Kind::Confirm(Confirm { host: 7, reservation: 300, fence: 301 }),
         Kind::EndByHost(EndByHost { host: 7, reservation: 300, fence: 301, refusal: Some("no driver".into()) }),
         Kind::Expire(Expire {}),
-        Kind::CreateVolume(CreateVolume { request: volume_request(), fingerprint: 7, host: 9 }),
+        Kind::CreateVolume(CreateVolume {
+            request: volume_request(),
+            fingerprint: 7,
+            host: 9,
+            ..CreateVolume::default()
+        }),
         Kind::DeleteVolume(DeleteVolume { request_id: "r-8".into(), fingerprint: 8, volume: 11 }),
         Kind::RegisterHost(RegisterHost { spec: spec() }),
         Kind::UpdateHost(UpdateHost {
@@ -261,7 +282,8 @@ fn place_request() -> PlaceRequest {
 }
 
 fn plan() -> Plan {
-    Plan { host: 7, devices: vec![DeviceShare { index: 0, milli: 250 }, DeviceShare { index: 3, milli: 250 }] }
+    let devices = vec![DeviceShare { index: 0, milli: 250 }, DeviceShare { index: 3, milli: 250 }];
+    Plan { host: 7, devices, ..Plan::default() }
 }
 
 fn volume_request() -> VolumeRequest {
@@ -273,6 +295,7 @@ fn volume_request() -> VolumeRequest {
         constraints: Constraints { volume: 0, ..constraints() },
         compute: Some(shape()),
         compute_image: "registry.example/app:1".into(),
+        ..VolumeRequest::default()
     }
 }
 

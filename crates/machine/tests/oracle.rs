@@ -12,9 +12,9 @@ mod script;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gantry_fleet::{Event, EventKind, Fleet, Grant, Row};
+use gantry_fleet::{Event, EventKind, Fleet, Grant, NewVolume, Row};
 use gantry_machine::{ADMIT, Admit, Effect, Outcome, apply_with};
-use gantry_types::{HostId, Rejection, VolumeRequest};
+use gantry_types::Rejection;
 use oracle::Predicted;
 use proptest::{
     prelude::*,
@@ -22,7 +22,7 @@ use proptest::{
     test_runner::{TestCaseError, TestRunner},
 };
 use run::{Run, config};
-use script::{EntryStep, script};
+use script::{EntryStep, script, script_of};
 
 proptest! {
     #![proptest_config(config(2_000))]
@@ -32,6 +32,20 @@ proptest! {
     fn the_fleet_agrees_with_a_naive_oracle(script in script(1..40)) {
         agree(&script)?;
     }
+}
+
+proptest! {
+    #![proptest_config(config(1_000))]
+
+    /// The same where much is held for the machines of volumes.
+    #[test]
+    fn the_fleet_agrees_about_volumes(script in volume_script()) {
+        agree(&script)?;
+    }
+}
+
+fn volume_script() -> impl Strategy<Value = Vec<EntryStep>> {
+    script_of(1..60, 30, 0.5)
 }
 
 fn agree(script: &[EntryStep]) -> Result<(), TestCaseError> {
@@ -93,10 +107,14 @@ fn untimed(rows: &[Row]) -> Vec<&Row> {
 fn the_scripts_reach_every_outcome() {
     let mut runner = TestRunner::new(config(1));
     let mut reached: BTreeSet<String> = BTreeSet::new();
-    for _ in 0..500 {
+    for n in 0..750 {
         let mut run = Run::default();
-        for step in script(1..40).new_tree(&mut runner).unwrap().current() {
+        let script = if n % 3 == 0 { volume_script().boxed() } else { script(1..40).boxed() };
+        for step in script.new_tree(&mut runner).unwrap().current() {
+            let held: BTreeSet<u64> = run.oracle.volumes.iter().filter(|v| v.hold.is_some()).map(|v| v.id).collect();
             let (_, entry, predicted) = run.next(&step);
+            reached
+                .extend(predicted.iter().flatten().flat_map(|effect| about_volumes(effect, &held)).map(str::to_owned));
             for (command, predicted) in entry.commands.iter().zip(predicted) {
                 let kind = format!("{:?}", command.kind.as_ref().unwrap());
                 let kind = kind.split('(').next().unwrap_or_default();
@@ -108,12 +126,40 @@ fn the_scripts_reach_every_outcome() {
     assert!(missed.is_empty(), "never happened: {missed:?}");
 }
 
+/// What an effect has to do with volumes, of which these had a hold before.
+fn about_volumes(effect: &Effect, held: &BTreeSet<u64>) -> Vec<&'static str> {
+    let (mut what, note) = (Vec::new(), |is_so: bool, word| is_so.then_some(word));
+    match effect {
+        Effect::VolumeCreated { volume, .. } => {
+            what.extend(note(volume.hold.is_some(), "a volume with a hold"));
+            what.extend(note(volume.hold.is_some() && volume.forked_from > 0, "a fork with a hold"));
+        }
+        Effect::Placed { reservations, .. } => {
+            what.extend(note(reservations.iter().any(|row| held.contains(&row.volume)), "a machine that ends a hold"));
+            let by_name = reservations.iter().filter(|row| row.plan.volume > 0).count();
+            what.extend(note(by_name > 0, "a machine by a volume's name"));
+            what.extend(note(by_name > 1, "machines by a volume's name"));
+        }
+        Effect::Expired { leases, .. } => what.extend(note(*leases > 0, "something that expires")),
+        _ => {}
+    }
+    what
+}
+
 const OUTCOMES: &[&str] = &[
+    "a fork with a hold",
+    "a machine by a volume's name",
+    "a machine that ends a hold",
+    "a volume with a hold",
+    "machines by a volume's name",
+    "something that expires",
     "Confirm FENCED",
     "Confirm OK",
     "Confirm UNKNOWN_RESERVATION",
     "Confirm WRONG_HOST",
     "CreateVolume CONTENDED",
+    "CreateVolume FEATURE_LEVEL",
+    "CreateVolume INVALID_ARGUMENT",
     "CreateVolume OK",
     "CreateVolume REQUEST_ID_REUSED",
     "DeleteVolume OK",
@@ -187,10 +233,10 @@ fn forgetful_check(fleet: &Fleet, grant: Grant<'_>) -> Result<(), Rejection> {
     empty.fits(grant)
 }
 
-fn no_disk_check(fleet: &Fleet, request: &VolumeRequest, host: HostId) -> Result<(), Rejection> {
-    match fleet.host(host) {
+fn no_disk_check(fleet: &Fleet, new: NewVolume<'_>) -> Result<(), Rejection> {
+    match fleet.host(new.host) {
         Some(_) => Ok(()),
-        None => (ADMIT.volume)(fleet, request, host),
+        None => (ADMIT.volume)(fleet, new),
     }
 }
 
@@ -198,7 +244,7 @@ fn no_disk_check(fleet: &Fleet, request: &VolumeRequest, host: HostId) -> Result
 fn a_mutated_apply_is_caught() {
     for (name, mutant, at_least) in [
         ("no capacity check", Admit { machine: no_capacity_check, ..ADMIT }, MUTANT_SCRIPTS / 4),
-        ("forgetful", Admit { machine: forgetful_check, ..ADMIT }, MUTANT_SCRIPTS / 4),
+        ("forgetful", Admit { machine: forgetful_check, ..ADMIT }, MUTANT_SCRIPTS / 5),
         // Volumes are rare in the scripts, and most fit.
         ("no disk check", Admit { volume: no_disk_check, ..ADMIT }, MUTANT_SCRIPTS / 8),
     ] {
@@ -207,14 +253,19 @@ fn a_mutated_apply_is_caught() {
         assert!(s1 >= at_least, "{name}: only {s1} of {MUTANT_SCRIPTS} scripts broke S1: {caught:?}");
     }
     assert!(broken_invariants(ADMIT).is_empty(), "the real apply breaks an invariant");
+    assert!(broken_by(ADMIT, volume_script).is_empty(), "the real apply breaks an invariant");
 }
 
 /// How many scripts broke which invariant, given this judge of plans.
 fn broken_invariants(judge: Admit) -> BTreeMap<String, usize> {
+    broken_by(judge, || script(1..60))
+}
+
+fn broken_by<S: Strategy<Value = Vec<EntryStep>>>(judge: Admit, script: impl Fn() -> S) -> BTreeMap<String, usize> {
     let mut runner = TestRunner::new(config(1));
     let mut caught = BTreeMap::new();
     for _ in 0..MUTANT_SCRIPTS {
-        let script = script(1..60).new_tree(&mut runner).unwrap().current();
+        let script = script().new_tree(&mut runner).unwrap().current();
         let (mut fleet, mut run) = (Fleet::default(), Run::default());
         for step in &script {
             let (rev, entry, _) = run.next(step);

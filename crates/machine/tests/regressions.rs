@@ -40,6 +40,7 @@ fn reserve(request: PlaceRequest, devices: &[&[(u32, u32)]]) -> Reserve {
     let plan = |shares: &&[(u32, u32)]| Plan {
         host: 1,
         devices: shares.iter().map(|&(index, milli)| DeviceShare { index, milli }).collect(),
+        ..Plan::default()
     };
     Reserve { fingerprint: fingerprint(&request), request, plans: devices.iter().map(plan).collect() }
 }
@@ -73,7 +74,9 @@ fn a_request_id_is_not_shared_between_renewing_and_deleting() {
             size_bytes: 1,
             ..VolumeRequest::default()
         };
-        world.apply(CreateVolume { fingerprint: fingerprint(&request), request, host: 1 }).unwrap();
+        world
+            .apply(CreateVolume { fingerprint: fingerprint(&request), request, host: 1, ..CreateVolume::default() })
+            .unwrap();
     }
     assert!(matches!(world.apply(renew("a", 1)), Ok(Effect::Renewed { until, .. }) if until > 0));
     assert_eq!(world.apply(delete_volume("a", 1)).unwrap_err().reason(), "REQUEST_ID_REUSED");
@@ -189,7 +192,7 @@ fn an_agent_that_registers_anew_does_not_undo_what_an_operator_set() {
     };
     world.apply(update).unwrap();
     // More than there is without the raised overcommit.
-    let plan = Plan { host: 1, devices: Vec::new() };
+    let plan = Plan { host: 1, ..Plan::default() };
     let shape = Shape { cpu_milli: spec.cpu_shared_milli + 1, ..Shape::default() };
     let request = PlaceRequest { shape, ..request("place") };
     world.apply(Reserve { fingerprint: fingerprint(&request), request, plans: vec![plan] }).unwrap();

@@ -1,7 +1,7 @@
 //! What is asked for, and what a host has: the two things that constraints and score terms look at.
 
 use gantry_fleet::{Fleet, Host, ImageEntry, Usage};
-use gantry_types::{Constraints, Party, PlaceRequest, Shape, VolumeRequest};
+use gantry_types::{Constraints, Hold, Party, PlaceRequest, Plan, Shape, VolumeId, VolumeRequest};
 
 use crate::InFlight;
 
@@ -19,6 +19,10 @@ pub struct Ask<'a> {
     pub image: Option<&'a ImageEntry>,
     /// Name and size of the volume to create; absent for a machine.
     pub volume: Option<(&'a str, u64)>,
+    /// The volume that the machine uses; 0 for none, and where any of a name will do.
+    pub uses: VolumeId,
+    /// The volume that the one to create is a fork of; 0 for none.
+    pub fork_of: VolumeId,
 }
 
 impl<'a> Ask<'a> {
@@ -34,14 +38,31 @@ impl<'a> Ask<'a> {
     /// All that constraints that are no advice look at: what apply asks for.
     pub fn machine_without_image(request: &'a PlaceRequest) -> Self {
         let PlaceRequest { app, shape, constraints, image, .. } = request;
-        Self { app, shape: Some(shape), constraints, image_name: image, image: None, volume: None }
+        let uses = constraints.volume;
+        Self { app, shape: Some(shape), constraints, image_name: image, image: None, volume: None, uses, fork_of: 0 }
+    }
+
+    /// As [`Ask::machine_without_image`], with the volume that a plan gives the machine.
+    pub fn planned(request: &'a PlaceRequest, plan: &Plan) -> Self {
+        Self::machine_without_image(request).using(plan.volume_for(&request.constraints))
+    }
+
+    /// The same with this volume.
+    pub fn using(self, volume: VolumeId) -> Self {
+        Self { uses: volume, ..self }
+    }
+
+    /// Whether any volume of a name will do, and none is chosen yet.
+    pub(crate) fn is_by_name(&self) -> bool {
+        self.uses == 0 && !self.constraints.volume_name.is_empty()
     }
 
     /// As [`Ask::machine_without_image`].
     pub fn volume_without_image(request: &'a VolumeRequest) -> Self {
-        let VolumeRequest { app, name, size_bytes, constraints, compute, compute_image, .. } = request;
+        let VolumeRequest { app, name, size_bytes, constraints, compute, compute_image, fork_of, .. } = request;
         let volume = Some((name.as_str(), *size_bytes));
-        Self { app, shape: compute.as_ref(), constraints, image_name: compute_image, image: None, volume }
+        let (image_name, shape, fork_of) = (compute_image.as_str(), compute.as_ref(), *fork_of);
+        Self { app, shape, constraints, image_name, image: None, volume, uses: 0, fork_of }
     }
 }
 
@@ -55,20 +76,28 @@ pub struct Room<'a> {
     pub app_machines: u32,
     /// Plans in flight, which count; nothing where the host is looked at as it is applied.
     pub(crate) in_flight: Option<&'a InFlight>,
+    /// Holds of the host that do not count, in `usage` neither: machines that come here end them.
+    pub(crate) ended: &'a [&'a Hold],
 }
 
 impl<'a> Room<'a> {
     /// The host as it is applied, with nothing in flight.
     pub fn applied(fleet: &'a Fleet, host: &'a Host, app: &str) -> Self {
         let app_machines = fleet.app_number(app).map_or(0, |number| host.machines_of(number));
-        Self { fleet, host, usage: host.usage(), app_machines, in_flight: None }
+        Self { fleet, host, usage: host.usage(), app_machines, in_flight: None, ended: &[] }
     }
 
-    /// Recorded images of the host's machines, plans in flight included. One may come twice.
+    /// Recorded images of the host's machines and of those that something is held for, plans in flight included. One may
+    /// come twice.
     pub fn images_in_use(&self) -> impl Iterator<Item = &'a ImageEntry> {
-        let Self { fleet, host, in_flight, .. } = *self;
+        let Self { fleet, host, in_flight, ended, .. } = *self;
         let coming = in_flight.into_iter().flat_map(|in_flight| in_flight.images_on(host.id));
-        fleet.images_in_use(host).chain(coming.filter_map(|reference| fleet.image(reference)))
+        let stays = move |image: &&ImageEntry| {
+            let reference = &image.image.reference;
+            let ends = ended.iter().filter(|hold| hold.image == *reference).count();
+            ends == 0 || ends < fleet.image_uses(host, reference) as usize
+        };
+        fleet.images_in_use(host).filter(stays).chain(coming.filter_map(|reference| fleet.image(reference)))
     }
 
     /// Machines of an app or group on the host, plans in flight included.
@@ -93,6 +122,11 @@ impl<'a> Room<'a> {
         }
         let mut coming = self.in_flight.into_iter().flat_map(|in_flight| in_flight.volumes_on(self.host.id));
         coming.any(|(app, name)| is_one(app, name)).then(|| "a volume that is being created".to_owned())
+    }
+
+    /// Whether a plan in flight gives a volume to a machine.
+    pub(crate) fn is_being_attached(&self, volume: VolumeId) -> bool {
+        self.in_flight.is_some_and(|in_flight| in_flight.attached_on(self.host.id).contains(&volume))
     }
 
     /// Thousandths of all devices that nobody has.

@@ -3,6 +3,7 @@
 mod affinity;
 mod cpu;
 mod dedicated;
+mod fork;
 mod gpu;
 mod host;
 mod image_cache;
@@ -44,6 +45,7 @@ pub static CONSTRAINTS: &[Constraint] = &[
     reachable::CONSTRAINT,
     host::CONSTRAINT,
     volume::CONSTRAINT,
+    fork::CONSTRAINT,
     region::CONSTRAINT,
     labels::REQUIRE,
     labels::AVOID,
@@ -175,7 +177,8 @@ pub fn admits(fleet: &Fleet, ask: &Ask<'_>, host: HostId) -> Result<(), Rejectio
     let Some(host) = fleet.host(host) else {
         return Err(Rejection::new("host", host, "no such host"));
     };
-    let room = Room::applied(fleet, host, ask.app);
+    let usage = host.usage_without(fleet.hold_for(ask.app, ask.uses, host.id));
+    let room = Room { usage: &usage, ..Room::applied(fleet, host, ask.app) };
     CONSTRAINTS.iter().filter(|c| c.since_level <= fleet.feature_level()).try_for_each(|constraint| {
         (constraint.check)(ask, &room).map_err(|no| Rejection::new(constraint.name, no.want, no.have))
     })

@@ -24,7 +24,15 @@ struct Fitting {
 /// whole devices and whole groups stay whole. Ties go to the lowest index. `free_milli` names another device for a share:
 /// one that has so much free.
 pub fn choose_devices(gpu: &GpuShape, room: &Room<'_>, free_milli: Option<u32>) -> Option<Vec<DeviceShare>> {
-    let mut found = found(gpu, room);
+    choose(gpu, found(gpu, room, |_| true), free_milli)
+}
+
+/// As [`choose_devices`], among those that are held for the machine only.
+pub(crate) fn choose_held(gpu: &GpuShape, room: &Room<'_>, held: &[DeviceShare]) -> Option<Vec<DeviceShare>> {
+    choose(gpu, found(gpu, room, |device| held.iter().any(|share| share.index == device.index)), None)
+}
+
+fn choose(gpu: &GpuShape, mut found: SmallVec<[Fitting; 16]>, free_milli: Option<u32>) -> Option<Vec<DeviceShare>> {
     let count = gpu.count as usize;
     if let Some(free_milli) = free_milli.filter(|&milli| found.iter().any(|device| device.free_milli == milli)) {
         found.retain(|device| device.free_milli == free_milli);
@@ -52,8 +60,10 @@ pub fn choose_devices(gpu: &GpuShape, room: &Room<'_>, free_milli: Option<u32>) 
     Some(chosen)
 }
 
-fn found(gpu: &GpuShape, room: &Room<'_>) -> SmallVec<[Fitting; 16]> {
+/// The devices of some that a share fits on.
+fn found(gpu: &GpuShape, room: &Room<'_>, of: impl Fn(&Device) -> bool) -> SmallVec<[Fitting; 16]> {
     let mut found: SmallVec<[Fitting; 16]> = fitting(gpu, room)
+        .filter(|(_, device)| of(device))
         .map(|(free_milli, device)| Fitting { free_milli, group: device.nvlink_group, linked: 1, index: device.index })
         .collect();
     // Most hosts declare no groups.
@@ -70,7 +80,7 @@ fn found(gpu: &GpuShape, room: &Room<'_>) -> SmallVec<[Fitting; 16]> {
 
 /// The most devices of one NVLink group that a share fits on.
 pub(crate) fn most_linked(gpu: &GpuShape, room: &Room<'_>) -> u32 {
-    let found = found(gpu, room);
+    let found = found(gpu, room, |_| true);
     found.iter().filter(|device| device.group != 0).map(|device| device.linked).max().unwrap_or(0)
 }
 
@@ -102,7 +112,7 @@ mod tests {
         let mut fleet = Fleet::default();
         fleet.register_host(spec).unwrap();
         for &(index, milli) in taken {
-            let plan = Plan { host: 1, devices: vec![DeviceShare { index, milli }] };
+            let plan = Plan { host: 1, devices: vec![DeviceShare { index, milli }], ..Plan::default() };
             fleet.grant(Grant { request: &request(1, milli, false), plan: &plan });
         }
         fleet

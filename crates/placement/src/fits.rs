@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use gantry_fleet::{Fleet, Host};
 use gantry_types::{Plan, Scope, Shape, limits};
 
-use crate::{Ask, InFlight, Room, choose_devices, constraint::first_refusal, devices::fitting};
+use crate::{
+    Ask, InFlight, Room, choose_devices, constraint::first_refusal, devices::fitting, plan_on, volumes::admitted,
+};
 
 /// Machines counted on one host; there may be more.
 pub const FITS_PER_HOST: u32 = 1_000;
@@ -43,7 +45,9 @@ pub fn fits(fleet: &Fleet, ask: &Ask<'_>) -> Fits {
             counted if is_shared => FITS_PER_HOST.min(FITS_ONE_BY_ONE.saturating_sub(counted as u32)),
             _ => FITS_PER_HOST,
         };
-        let machines = if is_shared { count.one_by_one(host, at_most) } else { count.at_once(host, &plan, at_most) };
+        // Machines that take any volume of a name have as many there as are free.
+        let one_by_one = is_shared || ask.is_by_name();
+        let machines = if one_by_one { count.one_by_one(host, at_most) } else { count.at_once(host, &plan, at_most) };
         fits.at_least |= machines == at_most && ask.constraints.volume == 0;
         fits.total.add(machines);
         fits.regions.entry(host.spec.region.clone()).or_default().add(machines);
@@ -87,23 +91,16 @@ impl Count<'_> {
     /// Puts one machine on a host, looks how many more there could be, and takes it away again.
     fn at_once(&mut self, host: &Host, plan: &Plan, at_most: u32) -> u32 {
         self.taken.add(self.fleet, self.ask, plan);
-        let more = self
-            .taken
-            .with_room(self.fleet, host, self.ask.app, self.app_number, |room| more(self.ask, room, at_most - 1));
+        let more =
+            self.taken.with_room(self.fleet, host, self.ask, self.app_number, |room| more(self.ask, room, at_most - 1));
         self.taken.remove(self.ask, plan);
         1 + more
     }
 
     /// One machine on a host beside what is taken, if it fits.
     fn plan(&self, host: &Host, taken: &InFlight) -> Option<Plan> {
-        taken.with_room(self.fleet, host, self.ask.app, self.app_number, |room| {
-            if first_refusal(self.ask, room).is_some() {
-                return None;
-            }
-            let gpu = self.ask.shape.and_then(|shape| shape.gpu.as_ref());
-            let devices = gpu.map_or(Some(Vec::new()), |gpu| choose_devices(gpu, room, None))?;
-            Some(Plan { host: host.id, devices })
-        })
+        admitted(self.fleet, taken, self.ask, self.app_number, host).ok()?;
+        plan_on(self.fleet, taken, self.ask, host.id, None)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Plans that were proposed and are not yet applied. They take room at once, so that two plans never count on the same.
 
+mod attached;
 mod zones;
 
 use gantry_fleet::{Fleet, Host, Journal, Touched, Usage};
-use gantry_types::{DeviceShare, HostId, Party, Plan};
+use gantry_types::{DeviceShare, Hold, HostId, Party, Plan, VolumeId};
 use smallvec::SmallVec;
 
 use crate::{Ask, Room};
@@ -24,6 +25,8 @@ struct Pending {
     images: Named,
     /// App and name of volumes that are coming here.
     volumes: SmallVec<[(String, String); 1]>,
+    /// Volumes that machines which are coming here use.
+    attached: SmallVec<[VolumeId; 1]>,
     /// The host's zone as the plans are counted in it; nothing once the host is gone.
     zone: Option<u32>,
     plans: u32,
@@ -44,6 +47,7 @@ pub struct InFlight {
 }
 
 impl InFlight {
+    /// A plan for a machine, or for a volume: then the ask's shape and image and the plan's devices are what is held.
     pub fn add(&mut self, fleet: &Fleet, ask: &Ask<'_>, plan: &Plan) {
         let at = plan.host as usize;
         if self.hosts.len() <= at {
@@ -136,24 +140,45 @@ impl InFlight {
         }
     }
 
-    /// Looks at a host as it will be once everything in flight is applied. `app_number` is the fleet's number of `app`.
+    /// Looks at a host as it will be once everything in flight is applied, with what is held for the asking machine given
+    /// back. `app_number` is the fleet's number of the asking app.
     pub fn with_room<R>(
         &self,
         fleet: &Fleet,
         host: &Host,
-        app: &str,
+        ask: &Ask<'_>,
+        app_number: Option<u32>,
+        look: impl FnOnce(&Room<'_>) -> R,
+    ) -> R {
+        self.with_room_of(fleet, host, (ask.app, ask.uses), app_number, look)
+    }
+
+    /// As [`InFlight::with_room`], for nobody in particular.
+    pub(crate) fn with_rest<R>(&self, fleet: &Fleet, host: &Host, look: impl FnOnce(&Room<'_>) -> R) -> R {
+        self.with_room_of(fleet, host, ("", 0), None, look)
+    }
+
+    fn with_room_of<R>(
+        &self,
+        fleet: &Fleet,
+        host: &Host,
+        (app, uses): (&str, VolumeId),
         app_number: Option<u32>,
         look: impl FnOnce(&Room<'_>) -> R,
     ) -> R {
         let applied = app_number.map_or(0, |number| host.machines_of(number));
-        let Some(pending) = self.hosts.get(host.id as usize).and_then(Option::as_ref) else {
-            return look(&Room { fleet, host, usage: host.usage(), app_machines: applied, in_flight: Some(self) });
+        let Some(pending) = self.pending(host.id) else {
+            let hold = fleet.hold_for(app, uses, host.id);
+            let (usage, ended) = (host.usage_without(hold), hold.as_slice());
+            return look(&Room { fleet, host, usage: &usage, app_machines: applied, in_flight: Some(self), ended });
         };
         let mut usage = host.usage().clone();
+        let ended: SmallVec<[&Hold; 2]> = self.holds_ended(fleet, host, app, uses).collect();
+        ended.iter().for_each(|hold| usage.subtract_hold(hold, &host.offer));
         usage.add_pools(&pending.usage);
         usage.add_shares(&pending.devices, &host.offer);
         let app_machines = applied + of(&pending.apps, app);
-        look(&Room { fleet, host, usage: &usage, app_machines, in_flight: Some(self) })
+        look(&Room { fleet, host, usage: &usage, app_machines, in_flight: Some(self), ended: &ended })
     }
 }
 
@@ -163,7 +188,10 @@ impl Pending {
         if let Some((name, size_bytes)) = ask.volume {
             self.usage.volume_bytes += size_bytes;
             self.volumes.push((ask.app.to_owned(), name.to_owned()));
-            return;
+        } else {
+            count(&mut self.apps, ask.app);
+            count(&mut self.groups, &ask.constraints.group);
+            self.attach(plan.volume_for(ask.constraints));
         }
         for share in &plan.devices {
             match self.devices.iter_mut().find(|taken| taken.index == share.index) {
@@ -172,8 +200,6 @@ impl Pending {
             }
         }
         ask.shape.into_iter().for_each(|shape| self.usage.add_shape(shape));
-        count(&mut self.apps, ask.app);
-        count(&mut self.groups, &ask.constraints.group);
         count(&mut self.images, ask.image_name);
     }
 
@@ -183,7 +209,10 @@ impl Pending {
             self.usage.volume_bytes -= size_bytes;
             let at = self.volumes.iter().position(|volume| volume.0 == ask.app && volume.1 == name);
             at.into_iter().for_each(|at| drop(self.volumes.swap_remove(at)));
-            return;
+        } else {
+            discount(&mut self.apps, ask.app);
+            discount(&mut self.groups, &ask.constraints.group);
+            self.detach(plan.volume_for(ask.constraints));
         }
         for share in &plan.devices {
             if let Some(at) = self.devices.iter().position(|taken| taken.index == share.index) {
@@ -194,8 +223,6 @@ impl Pending {
             }
         }
         ask.shape.into_iter().for_each(|shape| self.usage.subtract_shape(shape));
-        discount(&mut self.apps, ask.app);
-        discount(&mut self.groups, &ask.constraints.group);
         discount(&mut self.images, ask.image_name);
     }
 }
@@ -245,14 +272,14 @@ mod tests {
             shape: shape.clone(),
             ..PlaceRequest::default()
         };
-        let plan = |host, index| Plan { host, devices: vec![DeviceShare { index, milli: 500 }] };
+        let plan = |host, index| Plan { host, devices: vec![DeviceShare { index, milli: 500 }], ..Plan::default() };
         let machines = [("a", plan(3, 0)), ("a", plan(3, 0)), ("b", plan(3, 1)), ("a", plan(5, 0))];
         for (app, plan) in &machines {
             in_flight.add(&fleet, &Ask::machine_without_image(&request(app)), plan);
         }
         let on_three = in_flight.hosts[3].as_ref().expect("three machines are in flight");
         assert_eq!((of(&on_three.apps, "a"), of(&on_three.images, "image")), (2, 3));
-        let volume = Plan { host: 3, devices: Vec::new() };
+        let volume = Plan { host: 3, ..Plan::default() };
         let create = VolumeRequest { app: "a".to_owned(), size_bytes: 9, ..VolumeRequest::default() };
         in_flight.add(&fleet, &Ask::volume_without_image(&create), &volume);
 

@@ -1,12 +1,16 @@
 //! Plans requests one after the other over the applied fleet and the plans in flight.
 
+mod volumes;
+
 use gantry_fleet::{Fleet, Journal, Touched};
-use gantry_types::{Constraints, HostId, PlaceRequest, Plan, Refused, RejectionGroup, VolumeRequest};
+use gantry_types::{Constraints, HostId, PlaceRequest, Plan, Refused, RejectionGroup};
 
 use crate::{
-    Ask, Costs, InFlight, Ranked, Room, Sight, best, choose_devices, present_bytes, rankings::Rankings,
-    readiness::Estimate, refusals, search::Search, sight::Asked,
+    Ask, Costs, InFlight, Ranked, Sight, plan_on, present_bytes, rankings::Rankings, readiness::Estimate, refusals,
+    search::Search, sight::Asked, volumes::VolumeHosts,
 };
+
+pub use volumes::PlannedVolume;
 
 /// A request's plans, one a machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,7 +112,13 @@ impl Planner {
     ) -> Result<Planned, Vec<RejectionGroup>> {
         let asked = self.learn(fleet, request);
         let slot = self.rankings.slot(request);
-        let planned = if let Some(host) = only_host(fleet, &request.constraints) {
+        let planned = if asked.ask.is_by_name() {
+            let mut hosts = VolumeHosts::of(fleet, &asked.ask);
+            self.plan_all(fleet, asked, request.count, |planner, asked| {
+                let Self { sight, in_flight, .. } = planner;
+                hosts.best(|host| sight.look(fleet, in_flight, asked, fleet.host(host)?).ok())
+            })
+        } else if let Some(host) = only_host(fleet, &request.constraints) {
             self.plan_all(fleet, asked, request.count, |planner, asked| {
                 planner.sight.look(fleet, &planner.in_flight, asked, fleet.host(host?)?).ok()
             })
@@ -164,7 +174,8 @@ impl Planner {
         let mut planned = Planned::default();
         for _ in 0..count {
             let Some(ranked) = best(self, &mut asked) else { break };
-            let Some(plan) = self.plan_on(fleet, &asked.ask, &ranked) else { break };
+            let free_milli = ranked.device.map(|device| device.free_milli.into());
+            let Some(plan) = plan_on(fleet, &self.in_flight, &asked.ask, ranked.host(), free_milli) else { break };
             let image = asked.ask.image;
             planned.choices.push(Choice {
                 costs_us: ranked.costs_us,
@@ -185,15 +196,6 @@ impl Planner {
         crate::rank(fleet, &self.in_flight, &mut self.sight, ask)
     }
 
-    /// Plans a volume by looking at every host: volumes are rare beside machines. It takes room from now on, until
-    /// [`Planner::settle_volume`].
-    pub fn plan_volume(&mut self, fleet: &Fleet, request: &VolumeRequest) -> Option<HostId> {
-        self.sight.catch_up(fleet, &self.in_flight, &self.journal);
-        let host = best(fleet, &self.in_flight, &mut self.sight, Ask::volume(fleet, request))?.host();
-        self.take_volume_room(fleet, request, host);
-        Some(host)
-    }
-
     /// The plans of a request were applied, refused, or will never be proposed: they take no room of their own any more.
     pub fn settle(&mut self, request: &PlaceRequest, plans: &[Plan]) {
         for plan in plans {
@@ -202,35 +204,11 @@ impl Planner {
         }
     }
 
-    /// As [`Planner::settle`], for a volume.
-    pub fn settle_volume(&mut self, request: &VolumeRequest, host: HostId) {
-        let plan = Plan { host, devices: Vec::new() };
-        self.in_flight.remove(&Ask::volume_without_image(request), &plan);
-        self.journal.push(Touched { host, layers: false });
-    }
-
-    fn plan_on(&self, fleet: &Fleet, ask: &Ask<'_>, ranked: &Ranked) -> Option<Plan> {
-        let host = fleet.host(ranked.host())?;
-        let Some(gpu) = ask.shape.and_then(|shape| shape.gpu.as_ref()) else {
-            return Some(Plan { host: host.id, devices: Vec::new() });
-        };
-        let free_milli = ranked.device.map(|device| device.free_milli.into());
-        let choose = |room: &Room<'_>| choose_devices(gpu, room, free_milli);
-        let devices = self.in_flight.with_room(fleet, host, ask.app, None, choose)?;
-        Some(Plan { host: host.id, devices })
-    }
-
     fn take_room(&mut self, fleet: &Fleet, ask: &Ask<'_>, plan: &Plan) {
         self.in_flight.add(fleet, ask, plan);
         self.journal.push(Touched { host: plan.host, layers: false });
         self.sight.placed();
         self.sight.follow(fleet, &self.in_flight, &self.journal);
-    }
-
-    fn take_volume_room(&mut self, fleet: &Fleet, request: &VolumeRequest, host: HostId) {
-        let plan = Plan { host, devices: Vec::new() };
-        self.in_flight.add(fleet, &Ask::volume_without_image(request), &plan);
-        self.journal.push(Touched { host, layers: false });
     }
 }
 

@@ -3,7 +3,10 @@
 use gantry_fleet::{Fleet, Host};
 use gantry_types::{HostId, Rejection, RejectionGroup};
 
-use crate::{Ask, CONSTRAINTS, InFlight, constraint::first_refusal};
+use crate::{
+    Ask, CONSTRAINTS, InFlight,
+    volumes::{admitted, with_its_volume},
+};
 
 /// The first constraint that refused a host.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,10 +34,7 @@ pub fn refusals(fleet: &Fleet, in_flight: &InFlight, ask: &Ask<'_>) -> Vec<Rejec
     let app_number = fleet.app_number(ask.app);
     let mut groups = Groups::default();
     for host in fleet.hosts() {
-        let refusal = in_flight.with_room(fleet, host, ask.app, app_number, |room| {
-            first_refusal(ask, room).map(|(constraint, no)| Refusal { constraint, shortfall: no.shortfall })
-        });
-        if let Some(refusal) = refusal {
+        if let Err(refusal) = admitted(fleet, in_flight, ask, app_number, host) {
             groups.add(host.id, refusal);
         }
     }
@@ -56,9 +56,10 @@ impl Groups {
     pub(crate) fn written_out(self, fleet: &Fleet, in_flight: &InFlight, ask: &Ask<'_>) -> Vec<RejectionGroup> {
         let app_number = fleet.app_number(ask.app);
         let example = |at: usize, host: &Host| {
-            in_flight.with_room(fleet, host, ask.app, app_number, |room| {
+            let ask = with_its_volume(fleet, in_flight, ask, host);
+            in_flight.with_room(fleet, host, &ask, app_number, |room| {
                 let constraint = &CONSTRAINTS[at];
-                let no = (constraint.check)(ask, room).err()?;
+                let no = (constraint.check)(&ask, room).err()?;
                 Some(Rejection::new(constraint.name, no.want, no.have))
             })
         };

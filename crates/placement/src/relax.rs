@@ -7,7 +7,7 @@ mod shape;
 use gantry_fleet::{Fleet, Host};
 use gantry_types::{HostId, PlaceRequest, RequestChange};
 
-use crate::{Ask, CONSTRAINTS, Constraint, Fits, InFlight, Quantity, Room, constraint::first_refusal};
+use crate::{Ask, CONSTRAINTS, Constraint, Fits, InFlight, Quantity, Room, volumes::admitted};
 
 /// Changes told of one request.
 pub const CHANGES: usize = 16;
@@ -84,13 +84,12 @@ impl<'a> Near<'a> {
     fn have<T>(&self, read: impl Fn(&Quantity<'_>) -> Option<T>) -> impl Iterator<Item = T> {
         let ask = Ask::machine(self.fleet, self.request);
         self.hosts().filter_map(move |host| {
-            let no = (self.constraint.check)(&ask, &self.room(host)).err()?;
-            read(&no.have)
+            in_room(self.fleet, &ask, host, |room| read(&(self.constraint.check)(&ask, room).err()?.have))
         })
     }
 
-    fn room(&self, host: &'a Host) -> Room<'a> {
-        Room::applied(self.fleet, host, &self.request.app)
+    fn in_room<R>(&self, host: &Host, look: impl FnOnce(&Room<'_>) -> R) -> R {
+        in_room(self.fleet, &Ask::machine(self.fleet, self.request), host, look)
     }
 }
 
@@ -118,9 +117,7 @@ impl Relaxation {
         less.validate().ok()?;
         let (ask, nothing) = (Ask::machine(near.fleet, &less), InFlight::default());
         let app_number = near.fleet.app_number(ask.app);
-        let takes = |host: &&Host| {
-            nothing.with_room(near.fleet, host, ask.app, app_number, |room| first_refusal(&ask, room).is_none())
-        };
+        let takes = |host: &&Host| admitted(near.fleet, &nothing, &ask, app_number, host).is_ok();
         let hosts = near.hosts().filter(takes).count();
         let (from, to) = ((self.show)(near.request), (self.show)(&less));
         let change = RequestChange { field: self.field, from, to, hosts };
@@ -147,15 +144,22 @@ fn smaller_count(request: &PlaceRequest, fits: &Fits) -> Option<Relaxed> {
     Some(Relaxed { change, request: PlaceRequest { count: machines, ..request.clone() } })
 }
 
+/// A host as it is applied, with what is held for the machine given back.
+fn in_room<R>(fleet: &Fleet, ask: &Ask<'_>, host: &Host, look: impl FnOnce(&Room<'_>) -> R) -> R {
+    InFlight::default().with_room(fleet, host, ask, fleet.app_number(ask.app), look)
+}
+
 /// The hosts that one constraint alone refuses, by its place among [`CONSTRAINTS`].
 fn nearest(fleet: &Fleet, request: &PlaceRequest) -> Vec<Vec<HostId>> {
     let ask = Ask::machine(fleet, request);
     let mut near = vec![Vec::new(); CONSTRAINTS.len()];
     for host in fleet.hosts() {
-        let room = Room::applied(fleet, host, ask.app);
-        let checks = CONSTRAINTS.iter().map(|constraint| (constraint.check)(&ask, &room));
-        let mut refusing = checks.enumerate().filter(|(_, checked)| checked.is_err());
-        if let (Some((at, _)), None) = (refusing.next(), refusing.next()) {
+        let refusing = in_room(fleet, &ask, host, |room| {
+            let checks = CONSTRAINTS.iter().map(|constraint| (constraint.check)(&ask, room));
+            let mut refusing = checks.enumerate().filter(|(_, checked)| checked.is_err());
+            refusing.next().filter(|_| refusing.next().is_none()).map(|(at, _)| at)
+        });
+        if let Some(at) = refusing {
             near[at].push(host.id);
         }
     }

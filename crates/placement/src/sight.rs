@@ -23,6 +23,7 @@ use crate::{
     readiness::{Estimate, Paces, PullQueue, at_best_us},
     refusal::Refusal,
     score::{self, FOLLOWERS},
+    volumes::with_a_volume,
 };
 
 /// Pulls are looked at as of a time that goes on in steps: within one, nothing that was scored changes by itself.
@@ -186,7 +187,7 @@ impl Sight {
         self.seen.learnt();
         let mut bins = Vec::with_capacity(fleet.host_count());
         for host in fleet.hosts() {
-            bins.push(in_flight.with_room(fleet, host, "", None, |room| bin(&mix, room)));
+            bins.push(in_flight.with_rest(fleet, host, |room| bin(&mix, room)));
         }
         self.outlook = Outlook::new(mix, bins.iter());
         for (id, bin) in fleet.host_ids().zip(bins) {
@@ -201,7 +202,7 @@ impl Sight {
     fn renew(&mut self, fleet: &Fleet, in_flight: &InFlight, id: HostId) -> bool {
         let is_new = self.rows.renew(fleet, in_flight, id);
         let mix = self.outlook.mix();
-        let after = fleet.host(id).map(|host| in_flight.with_room(fleet, host, "", None, |room| bin(mix, room)));
+        let after = fleet.host(id).map(|host| in_flight.with_rest(fleet, host, |room| bin(mix, room)));
         let after = after.unwrap_or_default();
         let before = self.details.get(id as usize).map(|detail| &detail.bin);
         if before != Some(&after) {
@@ -274,7 +275,8 @@ impl Sight {
         Asked { ask, weights, app_number, demand, need, twin_bytes }
     }
 
-    /// A host's place, or why it has none.
+    /// A host's place, or why it has none. Where any volume of a name will do, it is the place with the one that a machine
+    /// would get there.
     pub(crate) fn look(
         &mut self,
         fleet: &Fleet,
@@ -282,8 +284,26 @@ impl Sight {
         asked: &Asked<'_>,
         host: &Host,
     ) -> Result<Ranked, Refusal> {
-        in_flight.with_room(fleet, host, asked.ask.app, asked.app_number, |room| {
-            if let Some((constraint, no)) = first_refusal(&asked.ask, room) {
+        if asked.ask.is_by_name() {
+            let with = |ask: &Ask<'_>| self.look_with(fleet, in_flight, asked, ask, host);
+            if let Some((_, place)) = with_a_volume(fleet, in_flight, &asked.ask, host, with) {
+                return place;
+            }
+        }
+        self.look_with(fleet, in_flight, asked, &asked.ask, host)
+    }
+
+    /// `ask` says which volume is used.
+    fn look_with(
+        &mut self,
+        fleet: &Fleet,
+        in_flight: &InFlight,
+        asked: &Asked<'_>,
+        ask: &Ask<'_>,
+        host: &Host,
+    ) -> Result<Ranked, Refusal> {
+        in_flight.with_room(fleet, host, ask, asked.app_number, |room| {
+            if let Some((constraint, no)) = first_refusal(ask, room) {
                 return Err(Refusal { constraint, shortfall: no.shortfall });
             }
             let prospect = self.prospect(fleet, in_flight, asked, room);
@@ -295,7 +315,10 @@ impl Sight {
         let host = room.host;
         let estimate = asked.ask.image.map(|image| self.estimate(fleet, in_flight, host, image)).unwrap_or_default();
         let detail = &self.details[host.id as usize];
-        let fit = asked.demand.as_ref().and_then(|demand| self.outlook.fit(&detail.bin, demand));
+        // What is held for the machine is its own.
+        let with_held = (!room.ended.is_empty()).then(|| bin(self.outlook.mix(), room));
+        let bin = with_held.as_ref().unwrap_or(&detail.bin);
+        let fit = asked.demand.as_ref().and_then(|demand| self.outlook.fit(bin, demand));
         let alone_us = match (&detail.pulls, asked.ask.image) {
             (Some(_), Some(image)) if estimate.fetch_bytes + estimate.unpack_bytes > 0 => {
                 let alone = PullQueue::idle(detail.paces, self.now_ms).estimate(fleet, host, image);

@@ -1,7 +1,7 @@
 //! What each constraint refuses, and in which words.
 #![allow(clippy::unwrap_used)]
 
-use gantry_fleet::{EndReason, FEATURE_LEVEL_MAX, Fleet, Grant};
+use gantry_fleet::{EndReason, FEATURE_LEVEL_MAX, Fleet, Grant, NewVolume};
 use gantry_placement::{Ask, InFlight, Planner, admits, refusals};
 use gantry_types::{
     Affinity, Constraints, HostSpec, Image, Label, Layer, PlaceRequest, Plan, Refused, RegionAlias, RejectionGroup,
@@ -47,7 +47,7 @@ fn planner(fleet: &Fleet) -> Planner {
 
 /// Reserves a machine on a host.
 fn grant(fleet: &mut Fleet, request: &PlaceRequest, host: u32) -> u64 {
-    fleet.grant(Grant { request, plan: &Plan { host, devices: Vec::new() } }).id
+    fleet.grant(Grant { request, plan: &Plan { host, ..Plan::default() } }).id
 }
 
 /// Which constraint refuses how many hosts, and with which words.
@@ -76,7 +76,7 @@ fn what_is_nowhere_is_named() {
     assert!(planner(&fleet).plan(&fleet, &regions(&["nowhere", "any"])).is_ok());
 
     let volume = VolumeRequest { request_id: "v".into(), app: "app".into(), size_bytes: 1, ..VolumeRequest::default() };
-    let id = fleet.create_volume(&volume, 2).id;
+    let id = fleet.create_volume(NewVolume { request: &volume, host: 2, hold: None }).id;
     fleet.delete_volume(id).unwrap();
     fleet.remove_host(2).unwrap();
     let pinned = request("app", Constraints { volume: id, ..Constraints::default() });

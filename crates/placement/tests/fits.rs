@@ -12,15 +12,15 @@ use gantry_fleet::{FEATURE_LEVEL_MAX, Fleet};
 use gantry_placement::{Ask, FITS_ONE_BY_ONE, FITS_PER_HOST, Fits, FitsIn, InFlight, Planner, Sight, fits, rank};
 use gantry_types::{Affinity, Constraints, HostSpec, PlaceRequest, Scope, Shape};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
-use script::{config, script};
+use script::{config, script, volume_script};
 use world::World;
 
 proptest! {
     #![proptest_config(config(1_000))]
 
-    /// Whatever is asked for, counts over zones included.
+    /// Whatever is asked for, counts over zones and volumes included.
     #[test]
-    fn as_many_fit_as_can_be_placed(script in script(1..40)) {
+    fn as_many_fit_as_can_be_placed(script in prop_oneof![3 => script(1..40), 1 => volume_script(1..80)]) {
         let mut world = World::default();
         world.run(&script)?;
         for request in &script.requests {
@@ -59,10 +59,6 @@ fn placed(fleet: &Fleet, request: &PlaceRequest) -> Fits {
     let mut placed: BTreeMap<u32, u64> = BTreeMap::new();
     while let Some(planned) = planner.try_plan(fleet, &PlaceRequest { count: 1, ..request.clone() }) {
         *placed.entry(planned.plans[0].host).or_default() += 1;
-        // The planner does not see that the one machine in flight will use the volume.
-        if request.constraints.volume != 0 {
-            break;
-        }
     }
     let nothing = InFlight::default();
     for first in rank(fleet, &nothing, &mut Sight::of(fleet, &nothing), Ask::machine(fleet, request)) {

@@ -152,10 +152,10 @@ fn a_volume_in_flight_takes_disk_until_it_is_settled() {
     };
     let mut planner = Planner::default();
     planner.catch_up(&fleet);
-    let host = planner.plan_volume(&fleet, &volume("1")).unwrap();
+    let planned = planner.plan_volume(&fleet, &volume("1")).unwrap();
     planner.plan_volume(&fleet, &volume("2")).unwrap();
     assert_eq!(planner.plan_volume(&fleet, &volume("3")), None);
-    planner.settle_volume(&volume("1"), host);
+    planner.settle_volume(&volume("1"), &planned);
     planner.plan_volume(&fleet, &volume("3")).unwrap();
 }
 

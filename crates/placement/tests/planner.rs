@@ -12,7 +12,7 @@ use gantry_fleet::{Fleet, LayerReport};
 use gantry_placement::{Ask, CONSTRAINTS, InFlight, Planner, Sight, best, present_bytes, rank, refusals};
 use gantry_types::{HostSpec, LayerState, PlaceRequest, Shape};
 use proptest::{collection::vec, prelude::*, sample::Index, strategy::ValueTree, test_runner::TestRunner};
-use script::{config, digest, image_of, layer_bytes, script, shape, spec};
+use script::{config, digest, image_of, layer_bytes, script, shape, spec, volume_script};
 use world::World;
 
 proptest! {
@@ -22,6 +22,12 @@ proptest! {
     /// change and go, layers, images recorded anew. What is planned fits beside all that is in flight.
     #[test]
     fn the_planner_agrees_with_looking_at_every_host(script in script(1..60)) {
+        World::default().run(&script)?;
+    }
+
+    /// The same where many machines use volumes, and much is held for them.
+    #[test]
+    fn the_planner_agrees_about_volumes(script in volume_script(1..160)) {
         World::default().run(&script)?;
     }
 
@@ -162,13 +168,18 @@ fn content_known_under_another_digest_is_found() {
 fn the_scripts_plan_and_refuse() {
     let mut runner = TestRunner::new(config(1));
     let (mut planned, mut refused, mut refused_by) = (0, 0, BTreeSet::new());
-    for _ in 0..200 {
+    let (mut by_name, mut on_hold, mut forks) = (0, 0, 0);
+    for _ in 0..400 {
         let mut world = World::default();
         world.run(&script(1..60).new_tree(&mut runner).unwrap().current()).unwrap();
         (planned, refused) = (planned + world.planned, refused + world.refused);
+        refused_by.append(&mut world.refused_by);
+        world.run(&volume_script(1..160).new_tree(&mut runner).unwrap().current()).unwrap();
         refused_by.extend(world.refused_by);
+        (by_name, on_hold, forks) = (by_name + world.by_name, on_hold + world.on_hold, forks + world.forks);
     }
     assert!(planned > 500 && refused > 100, "{planned} planned, {refused} refused");
+    assert!(by_name > 20 && on_hold > 20 && forks > 20, "{by_name} by name, {on_hold} on a hold, {forks} forks");
     let idle = CONSTRAINTS.iter().map(|constraint| constraint.name).find(|name| !refused_by.contains(name));
     assert_eq!(idle, None, "a constraint never refused a host");
 }

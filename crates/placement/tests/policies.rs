@@ -26,7 +26,7 @@ fn fleet() -> Fleet {
     }
     let present = vec![(Digest([1; 32]), LAYER, LayerState::Unpacked)];
     fleet.report_layers(1, &LayerReport { present, ..LayerReport::default() }).unwrap();
-    fleet.grant(Grant { request: &request(), plan: &Plan { host: 1, devices: Vec::new() } });
+    fleet.grant(Grant { request: &request(), plan: &Plan { host: 1, ..Plan::default() } });
     fleet
 }
 

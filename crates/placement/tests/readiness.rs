@@ -61,7 +61,7 @@ impl World {
 
     fn place(&mut self, image: &str) -> ReservationId {
         let request = PlaceRequest { app: "app".into(), image: image.into(), count: 1, ..PlaceRequest::default() };
-        let plan = Plan { host: 1, devices: Vec::new() };
+        let plan = Plan { host: 1, ..Plan::default() };
         self.fleet.grant(Grant { request: &request, plan: &plan }).id
     }
 

@@ -14,7 +14,7 @@ use gantry_types::{
     Affinity, Constraints, Device, DeviceShare, GpuShape, HostSpec, Label, PlaceRequest, Plan, Scope, Shape,
 };
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
-use script::{config, script};
+use script::{config, script, volume_script};
 use world::World;
 
 /// Every field that may be changed.
@@ -54,7 +54,9 @@ proptest! {
 
     /// Each change makes the request fit on as many hosts as it says, and is as small as it can be.
     #[test]
-    fn a_change_that_is_told_really_makes_it_fit(script in script(1..60)) {
+    fn a_change_that_is_told_really_makes_it_fit(
+        script in prop_oneof![3 => script(1..60), 1 => volume_script(1..100)],
+    ) {
         let mut world = World::default();
         world.run(&script)?;
         for (request, changes) in refused(&world, &script.requests) {
@@ -159,7 +161,7 @@ fn changes_are_told_in_words() {
     );
     let taken = vec![DeviceShare { index: 0, milli: 300 }, DeviceShare { index: 1, milli: 600 }];
     let share = request(gpu(1, "H100"), Constraints { host: "h1".into(), ..Constraints::default() });
-    fleet.grant(Grant { request: &share, plan: &Plan { host: 1, devices: taken } });
+    fleet.grant(Grant { request: &share, plan: &Plan { host: 1, devices: taken, ..Plan::default() } });
     let words = [
         "1 host takes it with constraints.host none instead of h1",
         "1 host takes it with shape.gpu.milli 700 instead of 1000",

@@ -163,6 +163,7 @@ pub fn code(refused: &Refused) -> Code {
         Refused::LessThanPromised { .. }
         | Refused::HostInUse { .. }
         | Refused::VolumeInUse { .. }
+        | Refused::AllAttached { .. }
         | Refused::Fenced { .. }
         | Refused::WrongHost { .. }
         | Refused::FeatureLevel { .. } => Code::FailedPrecondition,
@@ -174,6 +175,7 @@ impl From<&Refused> for WireError {
         let mut error = Self::new(code(refused), refused.reason(), Certainty::Definite, refused.to_string());
         match refused {
             Refused::Invalid { field, .. } => error.field = (*field).to_owned(),
+            Refused::AllAttached { .. } => error.field = "constraints.volume_name".to_owned(),
             Refused::NoCapacity { rev, groups, changes, .. } => {
                 error.detail.rev = *rev;
                 error.field = refused_field(groups).to_owned();

@@ -230,8 +230,8 @@ impl Decider {
                     return reply.send(answer::to(fleet, outcome, Context::Plain));
                 }
                 match self.planner.plan_volume(fleet, &request) {
-                    Some(host) => {
-                        let command = Command::from(CreateVolume { request, fingerprint, host });
+                    Some(planned) => {
+                        let command = Command::from(CreateVolume::planned(request, fingerprint, planned));
                         batch.push(command, Waiting { reply, deadline, attempts, context: Context::Plain });
                     }
                     None => {

@@ -111,6 +111,7 @@ fn together(request: &PlaceRequest) -> u32 {
 
 fn no_capacity(fleet: &Fleet, rev: Rev, what: &What) -> Option<Refused> {
     let groups = match what {
+        What::Place { request, .. } if all_attached(fleet, request).is_some() => return all_attached(fleet, request),
         What::Place { request, .. } if together(request) > 1 => {
             let mut planner = Planner::default();
             planner.catch_up(fleet);
@@ -120,7 +121,10 @@ fn no_capacity(fleet: &Fleet, rev: Rev, what: &What) -> Option<Refused> {
             }
         }
         What::Place { request, .. } => without_room(fleet, &Ask::machine(fleet, request)),
-        What::CreateVolume { request, .. } => without_room(fleet, &Ask::volume(fleet, request)),
+        What::CreateVolume { request, .. } => match fleet.inherited(request) {
+            Ok(inherited) => without_room(fleet, &Ask::volume(fleet, &request.inheriting(inherited.as_ref()))),
+            Err(refused) => return Some(refused),
+        },
         What::Command(_) => None,
     };
     groups.map(|groups| Refused::NoCapacity { rev, hosts: fleet.host_count(), groups, changes: Vec::new() })
@@ -136,6 +140,14 @@ fn with_changes(fleet: &Fleet, refused: Refused, what: &What) -> Refused {
         _ => changes(fleet, request, &fits(fleet, &Ask::machine(fleet, request))),
     };
     Refused::NoCapacity { rev, hosts, groups, changes: relaxed.into_iter().map(|relaxed| relaxed.change).collect() }
+}
+
+/// Where a machine may use any volume of a name, and none is left.
+fn all_attached(fleet: &Fleet, request: &PlaceRequest) -> Option<Refused> {
+    let (app, name) = (&request.app, &request.constraints.volume_name);
+    let none_left = !name.is_empty() && fleet.unattached(app, name).next().is_none();
+    let volumes = fleet.volumes_named(app, name);
+    none_left.then(|| Refused::AllAttached { app: app.clone(), name: name.clone(), volumes })
 }
 
 fn without_room(fleet: &Fleet, ask: &Ask<'_>) -> Option<Vec<RejectionGroup>> {

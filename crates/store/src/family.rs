@@ -163,7 +163,7 @@ pub(crate) mod tests {
             id: wide,
             app: "app".to_owned(),
             shape: Shape::default(),
-            plan: Plan { host: seed, devices: vec![] },
+            plan: Plan { host: seed, ..Plan::default() },
             ..Reservation::default()
         };
         vec![

@@ -73,6 +73,12 @@ pub enum Refused {
         volume: VolumeId,
         reservation: ReservationId,
     },
+    /// A machine may use any volume of a name, and each of these is used already, or there are none.
+    AllAttached {
+        app: String,
+        name: String,
+        volumes: usize,
+    },
     /// The fence is older than the one the reservation was granted under (S10).
     Fenced {
         reservation: ReservationId,
@@ -120,6 +126,7 @@ impl Refused {
             Self::LessThanPromised { .. } => "LESS_THAN_PROMISED",
             Self::HostInUse { .. } => "HOST_IN_USE",
             Self::VolumeInUse { .. } => "VOLUME_IN_USE",
+            Self::AllAttached { .. } => "VOLUMES_ATTACHED",
             Self::Fenced { .. } => "FENCED",
             Self::WrongHost { .. } => "WRONG_HOST",
             Self::Full { .. } => "LIMIT_REACHED",
@@ -166,6 +173,14 @@ impl fmt::Display for Refused {
             Self::VolumeInUse { volume, reservation } => {
                 write!(f, "volume {volume} is used by reservation {reservation}: release that first")
             }
+            Self::AllAttached { app, name, volumes: 0 } => {
+                write!(f, "constraints.volume_name: app {app:?} has no volume named {name:?}: create one first")
+            }
+            Self::AllAttached { app, name, volumes } => write!(
+                f,
+                "constraints.volume_name: app {app:?} has {volumes} named {name:?}, and all are attached to machines: \
+                 create another or release one"
+            ),
             Self::Fenced { reservation, want, have } => {
                 write!(
                     f,

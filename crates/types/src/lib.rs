@@ -35,7 +35,7 @@ pub use rejection::{Rejection, RejectionGroup};
 pub use request::{ANY_REGION, Constraints, PlaceRequest, VolumeRequest};
 pub use reservation::{DeviceShare, Phase, Plan, Reservation};
 pub use shape::{CpuKind, GpuShape, Shape, WHOLE_GPU_MILLI};
-pub use volume::Volume;
+pub use volume::{Hold, Inherited, Volume};
 
 /// A host's number: given by the state machine at its first registration, never used again.
 pub type HostId = u32;

@@ -1,10 +1,12 @@
 //! What callers ask for.
 
+mod volume;
+
 use prost::Message;
 
 use crate::{
     Affinity, Label, Refused, Scope, Shape, VolumeId, affinity,
-    error::{name, optional_name, size},
+    error::{name, optional_name},
     host::validate_labels,
     image::validate_reference,
     limits,
@@ -81,6 +83,9 @@ pub struct Constraints {
     /// Machines of none of these may be near. What is placed later is not bound by it.
     #[prost(message, repeated, tag = "12")]
     pub anti_affinity: Vec<Affinity>,
+    /// The machine uses one of the app's volumes of this name that no machine uses; empty for none.
+    #[prost(string, tag = "13")]
+    pub volume_name: String,
 }
 
 /// Create a volume where its machine can run.
@@ -102,6 +107,16 @@ pub struct VolumeRequest {
     /// The image of the machine that will use it.
     #[prost(string, tag = "7")]
     pub compute_image: String,
+    /// How long the machine's compute is held. 0 asks for the default, where a shape is given.
+    #[prost(uint64, tag = "8")]
+    pub hold_ms: u64,
+    /// Hold nothing, although a shape is given: the host only has room for it now.
+    #[prost(bool, tag = "9")]
+    pub no_hold: bool,
+    /// Another volume of the app whose content it begins with; 0 for none. A size of 0 is then the source's, and what is
+    /// not said of the machine is what the source's machine has.
+    #[prost(uint64, tag = "10")]
+    pub fork_of: VolumeId,
 }
 
 impl PlaceRequest {
@@ -113,6 +128,12 @@ impl PlaceRequest {
         }
         self.shape.validate()?;
         self.constraints.validate(&self.app)?;
+        if self.constraints.volume != 0 && !self.constraints.volume_name.is_empty() {
+            return Err(Refused::invalid(
+                "constraints.volume_name",
+                "stands beside constraints.volume: name one of them",
+            ));
+        }
         if self.count == 0 || self.count > limits::MACHINES_PER_REQUEST {
             return Err(Refused::invalid(
                 "count",
@@ -148,42 +169,16 @@ impl PlaceRequest {
     }
 }
 
-impl VolumeRequest {
-    pub fn validate(&self) -> Result<(), Refused> {
-        name("request_id", &self.request_id)?;
-        name("app", &self.app)?;
-        name("name", &self.name)?;
-        if self.size_bytes == 0 {
-            return Err(Refused::invalid("size_bytes", "is 0: a volume has a size"));
-        }
-        size("size_bytes", self.size_bytes)?;
-        if let Some(compute) = &self.compute {
-            compute.validate()?;
-        }
-        if !self.compute_image.is_empty() {
-            validate_reference("compute_image", &self.compute_image)?;
-        }
-        if self.constraints.volume != 0 {
-            return Err(Refused::invalid("constraints.volume", "makes no sense for a new volume"));
-        }
-        self.constraints.validate(&self.app)
-    }
-
-    /// As [`PlaceRequest::feature_level`].
-    pub fn feature_level(&self) -> u32 {
-        self.constraints.feature_level().max(self.compute.as_ref().map_or(1, Shape::feature_level))
-    }
-}
-
 impl Constraints {
-    fn feature_level(&self) -> u32 {
-        let Self { max_per_host, max_per_zone, group, affinity, anti_affinity, .. } = self;
+    pub(crate) fn feature_level(&self) -> u32 {
+        let Self { max_per_host, max_per_zone, group, affinity, anti_affinity, volume_name, .. } = self;
         let newer = self.regions.iter().any(|region| region == ANY_REGION)
             || self.unique_zone_app_wide
             || (*max_per_host, *max_per_zone) != (0, 0)
             || !group.is_empty()
             || !affinity.is_empty()
-            || !anti_affinity.is_empty();
+            || !anti_affinity.is_empty()
+            || !volume_name.is_empty();
         if newer { 2 } else { 1 }
     }
 
@@ -193,7 +188,7 @@ impl Constraints {
         self.max_per_zone > 0 || named.any(|affinity| affinity.scope() == Scope::Zone)
     }
 
-    fn validate(&self, app: &str) -> Result<(), Refused> {
+    pub(crate) fn validate(&self, app: &str) -> Result<(), Refused> {
         if self.regions.len() > limits::REGIONS_PER_REQUEST {
             return Err(Refused::over(
                 "constraints.regions",
@@ -205,6 +200,7 @@ impl Constraints {
         validate_labels("constraints.require_labels", &self.require_labels)?;
         validate_labels("constraints.avoid_labels", &self.avoid_labels)?;
         optional_name("constraints.host", &self.host)?;
+        optional_name("constraints.volume_name", &self.volume_name)?;
         affinity::validate(app, &self.group, &self.affinity, &self.anti_affinity)
     }
 }

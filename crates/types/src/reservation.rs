@@ -2,7 +2,7 @@
 
 use prost::{Enumeration, Message};
 
-use crate::{Fence, HostId, ReservationId, Shape, Stamp, VolumeId};
+use crate::{Constraints, Fence, HostId, ReservationId, Shape, Stamp, VolumeId};
 
 /// A proposed placement of one machine: explicit, nothing left to choose at apply.
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -12,6 +12,16 @@ pub struct Plan {
     /// Sorted by device index.
     #[prost(message, repeated, tag = "2")]
     pub devices: Vec<DeviceShare>,
+    /// Chosen among the volumes that the request names; 0 where it names one by its number, or none.
+    #[prost(uint64, tag = "3")]
+    pub volume: VolumeId,
+}
+
+impl Plan {
+    /// The volume that the machine uses, by the plan or by the request; 0 for none.
+    pub fn volume_for(&self, constraints: &Constraints) -> VolumeId {
+        if self.volume == 0 { constraints.volume } else { self.volume }
+    }
 }
 
 /// A part of one GPU, or the whole of it.

@@ -110,7 +110,7 @@ impl World {
                 None => return,
             },
         };
-        let reservation = self.fleet.grant(Grant { request, plan: &Plan { host: id, devices } });
+        let reservation = self.fleet.grant(Grant { request, plan: &Plan { host: id, devices, ..Plan::default() } });
         self.standing.push(reservation.id);
     }
 

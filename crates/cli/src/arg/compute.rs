@@ -4,7 +4,7 @@ use clap::Args;
 use gantry_proto::v1;
 
 use crate::unit::{
-    bytes, cpu,
+    bytes, cpu, duration,
     gpu::{self, Gpus},
 };
 
@@ -29,6 +29,23 @@ pub struct ComputeArgs {
     /// Image of the machine that will use it
     #[arg(long, value_name = "REFERENCE")]
     pub compute_image: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct HoldArgs {
+    /// How long to hold that machine's room for it [default: 1m, where its shape is known]
+    #[arg(long = "hold", value_name = "TIME", value_parser = duration::parse_ms, conflicts_with = "no_hold")]
+    hold_ms: Option<u64>,
+
+    /// Hold nothing
+    #[arg(long)]
+    pub no_hold: bool,
+}
+
+impl HoldArgs {
+    pub fn hold_ms(&self) -> u64 {
+        self.hold_ms.unwrap_or_default()
+    }
 }
 
 impl ComputeArgs {

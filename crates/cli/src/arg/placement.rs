@@ -25,6 +25,10 @@ pub struct PlacementArgs {
     #[arg(long, value_name = "ID")]
     volume: Option<u64>,
 
+    /// A volume of the app with this name that no machine uses: the one on the best host
+    #[arg(long, value_name = "NAME", conflicts_with = "volume")]
+    volume_name: Option<String>,
+
     /// How many machines
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     count: u32,
@@ -36,8 +40,11 @@ pub struct PlacementArgs {
 
 impl From<PlacementArgs> for v1::PlaceRequest {
     fn from(args: PlacementArgs) -> Self {
-        let constraints =
-            v1::Constraints { volume_id: args.volume.unwrap_or_default(), ..v1::Constraints::from(args.constraints) };
+        let constraints = v1::Constraints {
+            volume_id: args.volume.unwrap_or_default(),
+            volume_name: args.volume_name.unwrap_or_default(),
+            ..v1::Constraints::from(args.constraints)
+        };
         Self {
             app: args.app,
             image: args.image.unwrap_or_default(),
@@ -118,6 +125,12 @@ mod tests {
     }
 
     #[test]
+    fn a_volume_is_named_or_numbered() {
+        let constraints = parse("--volume-name data --count 2").unwrap().constraints.unwrap();
+        assert_eq!((constraints.volume_id, constraints.volume_name.as_str()), (0, "data"));
+    }
+
+    #[test]
     fn a_part_of_a_gpu_is_of_one() {
         let shape = parse("--gpu 0.25").unwrap().shape.unwrap();
         assert_eq!(shape.gpu, Some(v1::GpuShape { kinds: vec![], count: 1, milli: 250, ..v1::GpuShape::default() }));
@@ -138,6 +151,7 @@ mod tests {
             "--count 0",
             "--count 1001",
             "--volume x",
+            "--volume 1 --volume-name data",
             "--max-per-host 0",
             "--near group=",
             "--require =x",

@@ -89,6 +89,7 @@ fn line(event: &v1::Event) -> String {
         }
         Some(Event::VolumeCreated(it)) => format!("volume created {}", volume(it)),
         Some(Event::VolumeDeleted(it)) => format!("volume deleted {}", volume(it)),
+        Some(Event::VolumeHoldExpired(it)) => format!("volume hold expired {}", volume(it)),
         Some(Event::Host(it)) => format!("host {} {}", it.what, it.name),
         Some(Event::ImageRecorded(reference)) => format!("image recorded {reference}"),
         Some(Event::FeatureLevel(level)) => format!("feature level {level}"),

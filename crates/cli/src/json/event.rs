@@ -18,6 +18,7 @@ pub fn event(event: &v1::Event) -> Value {
         }),
         Some(Event::VolumeCreated(it)) => json!({ "what": "volume_created", "volume": volume(it) }),
         Some(Event::VolumeDeleted(it)) => json!({ "what": "volume_deleted", "volume": volume(it) }),
+        Some(Event::VolumeHoldExpired(it)) => json!({ "what": "volume_hold_expired", "volume": volume(it) }),
         Some(Event::Host(it)) => json!({ "what": format!("host_{}", it.what), "host_id": it.id, "host": it.name }),
         Some(Event::ImageRecorded(reference)) => json!({ "what": "image_recorded", "image": reference }),
         Some(Event::FeatureLevel(level)) => json!({ "what": "feature_level", "level": level }),

@@ -33,7 +33,7 @@ fn fleet() -> Fleet {
         shape: Shape { cpu_milli: 1, ..Shape::default() },
         ..PlaceRequest::default()
     };
-    let plan = Plan { host: 2, devices: Vec::new() };
+    let plan = Plan { host: 2, ..Plan::default() };
     fleet.grant(Grant { request: &request, plan: &plan });
     fleet.grant(Grant { request: &request, plan: &plan });
     fleet

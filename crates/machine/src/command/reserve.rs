@@ -35,12 +35,15 @@ impl Apply for Reserve {
         fleet.room_for_reservations(self.plans.len())?;
         let first = fleet.next_grant();
         let mut reservations = Vec::with_capacity(self.plans.len());
+        let mut holds = Vec::new();
         for plan in &self.plans {
             let grant = Grant { request, plan };
             if let Err(rejection) = (admit.machine)(fleet, grant) {
-                fleet.take_back_grants(first);
+                fleet.take_back_grants(first, holds);
                 return Err(Refused::Lost { host: plan.host, rejection });
             }
+            let volume = fleet.volume(grant.volume());
+            holds.extend(volume.and_then(|row| Some((row.id, row.hold.clone()?))));
             reservations.push(fleet.grant(grant));
         }
         let missing = request.count.saturating_sub(self.plans.len() as u32);
@@ -57,6 +60,7 @@ fn granted(reservation: &Reservation) -> Granted {
         fence: reservation.fence,
         host: reservation.plan.host,
         devices: reservation.plan.devices.clone(),
+        volume: reservation.plan.volume,
     }
 }
 
@@ -76,6 +80,10 @@ impl Reserve {
         if plans < at_least || plans > count {
             return Err(Refused::invalid("plans", format!("are {plans}: the request takes {at_least} to {count}")));
         }
+        let by_name = !self.request.constraints.volume_name.is_empty();
+        if self.plans.iter().any(|plan| (plan.volume != 0) != by_name) {
+            return Err(Refused::invalid("plans", "name a volume where the request names volumes, and only there"));
+        }
         Ok(())
     }
 }
@@ -87,14 +95,15 @@ fn repeat(fleet: &Fleet, request: &PlaceRequest, answer: Answer) -> Outcome {
     };
     let lease_ms = request.effective_lease_ms();
     let reservations = placed.granted.into_iter().map(|granted| {
+        let plan = Plan { host: granted.host, devices: granted.devices, volume: granted.volume };
         Arc::new(Reservation {
             id: granted.id,
             fence: granted.fence,
             app: request.app.clone(),
             image: request.image.clone(),
             shape: request.shape.clone(),
-            plan: Plan { host: granted.host, devices: granted.devices },
-            volume: request.constraints.volume,
+            volume: plan.volume_for(&request.constraints),
+            plan,
             phase: Phase::Reserved as i32,
             lease_ms,
             expires_at: row.stamp.saturating_add(lease_ms),

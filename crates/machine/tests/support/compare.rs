@@ -25,7 +25,8 @@ impl Oracle {
             &fleet.images_after("").map(|e| &*e.image).collect::<Vec<_>>(),
             &self.images.values().collect(),
         )?;
-        let lease_end = self.reservations.iter().map(|r| r.expires_at).filter(|at| *at != 0).min();
+        let held = self.volumes.iter().filter_map(|v| v.hold.as_ref()).map(|hold| hold.expires_at);
+        let lease_end = self.reservations.iter().map(|r| r.expires_at).filter(|at| *at != 0).chain(held).min();
         same("next lease end", &fleet.next_lease_end(), &lease_end)?;
         let rows = |is_one: fn(&Row) -> bool| fleet.rows().filter(is_one).count();
         same("requests", &rows(|row| matches!(row, Row::Request(_))), &self.requests.len())?;

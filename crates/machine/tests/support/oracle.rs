@@ -6,11 +6,13 @@ mod oracle_constraints;
 mod oracle_hosts;
 #[path = "oracle_pulls.rs"]
 mod oracle_pulls;
+#[path = "oracle_volumes.rs"]
+mod oracle_volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gantry_machine::{CreateVolume, Effect, Kind, Release, Renew, ReportLayers, Reserve};
-use gantry_types::{HostSpec, Image, PlaceRequest, Plan, Policy, Reservation, Shape, Volume, VolumeRequest, limits};
+use gantry_machine::{Effect, Kind, Release, Renew, ReportLayers, Reserve};
+use gantry_types::{HostSpec, Image, PlaceRequest, Plan, Policy, Reservation, Shape, Volume, limits};
 
 use oracle_constraints::constraints_are_sane;
 pub use oracle_hosts::OracleHost;
@@ -143,6 +145,11 @@ impl Oracle {
 
     /// The capacity check: what was declared less everything that was given away.
     pub fn free(&self, id: u32, spec: &HostSpec) -> Free {
+        self.free_for(id, spec, 0)
+    }
+
+    /// As [`Oracle::free`] for a machine that uses a volume.
+    fn free_for(&self, id: u32, spec: &HostSpec, volume: u64) -> Free {
         let percent = if spec.cpu_overcommit_percent == 0 { 100 } else { i128::from(spec.cpu_overcommit_percent) };
         let mut free = Free {
             cpu: [i128::from(spec.cpu_shared_milli) * percent / 100, spec.cpu_performance_milli.into()],
@@ -157,6 +164,13 @@ impl Oracle {
                 *free.gpus.entry(share.index).or_default() -= i128::from(share.milli);
             }
         }
+        for hold in self.volumes.iter().filter(|v| v.host == id && v.id != volume).filter_map(|v| v.hold.as_ref()) {
+            free.cpu[hold.shape.cpu_kind as usize] -= i128::from(hold.shape.cpu_milli);
+            free.memory -= i128::from(hold.shape.memory_bytes);
+            for share in &hold.devices {
+                *free.gpus.entry(share.index).or_default() -= i128::from(share.milli);
+            }
+        }
         free.disk -= self.volumes.iter().filter(|v| v.host == id).map(|v| i128::from(v.size_bytes)).sum::<i128>();
         free
     }
@@ -167,9 +181,9 @@ impl Oracle {
     }
 
     /// The devices on which a share of the shape fits, by index.
-    pub fn devices_with_room(&self, host: &OracleHost, shape: &Shape) -> Vec<u32> {
+    fn devices_with_room(&self, host: &OracleHost, shape: &Shape, volume: u64) -> Vec<u32> {
         let Some(gpu) = &shape.gpu else { return Vec::new() };
-        let free = self.free(host.id, &host.spec);
+        let free = self.free_for(host.id, &host.spec, volume);
         let fits = |d: &&gantry_types::Device| {
             let named = gpu.kinds.contains(&d.kind) || gpu.kinds.is_empty() && d.parent.is_none();
             named && free.gpus[&d.index] >= i128::from(gpu.milli)
@@ -178,8 +192,8 @@ impl Oracle {
     }
 
     /// Of these, as many of one NVLink group as there can be; all of them where that is not asked for.
-    pub fn linked(&self, host: &OracleHost, shape: &Shape) -> Vec<u32> {
-        let room = self.devices_with_room(host, shape);
+    pub fn linked(&self, host: &OracleHost, shape: &Shape, volume: u64) -> Vec<u32> {
+        let room = self.devices_with_room(host, shape, volume);
         if !shape.gpu.as_ref().is_some_and(|gpu| gpu.same_nvlink_group && gpu.count > 1) {
             return room;
         }
@@ -197,17 +211,19 @@ impl Oracle {
     fn plan_fits(&self, request: &PlaceRequest, plan: &Plan) -> bool {
         let Some(host) = self.host(plan.host) else { return false };
         let shape = &request.shape;
-        let count = shape.gpu.as_ref().map_or(0, |gpu| gpu.count as usize);
-        let room = self.devices_with_room(host, shape);
-        let volume_is_free = request.constraints.volume == 0
-            || self.volumes.iter().any(|v| {
-                v.id == request.constraints.volume && v.app == request.app && v.host == host.id && v.used_by == 0
-            });
+        let volume = plan.volume.max(request.constraints.volume);
         self.allows(host, &request.app, &request.constraints)
-            && volume_is_free
-            && Self::has_pools(&self.free(host.id, &host.spec), shape)
+            && self.may_attach(host, request, volume)
+            && self.devices_fit(host, shape, plan, volume)
+    }
+
+    /// Whether a host has room for a shape on just these devices.
+    fn devices_fit(&self, host: &OracleHost, shape: &Shape, plan: &Plan, volume: u64) -> bool {
+        let count = shape.gpu.as_ref().map_or(0, |gpu| gpu.count as usize);
+        let room = self.devices_with_room(host, shape, volume);
+        Self::has_pools(&self.free_for(host.id, &host.spec, volume), shape)
             && plan.devices.len() == count
-            && self.linked(host, shape).len() >= count
+            && self.linked(host, shape, volume).len() >= count
             && (count < 2 || !shape.gpu.as_ref().is_some_and(|g| g.same_nvlink_group) || Self::are_linked(host, plan))
             && plan
                 .devices
@@ -224,6 +240,8 @@ impl Oracle {
             || wanted == 0
             || request.lease_ms > limits::LEASE_MS
             || request.constraints.volume != 0 && wanted > 1
+            || request.constraints.volume != 0 && !request.constraints.volume_name.is_empty()
+            || plans.iter().any(|plan| (plan.volume == 0) != request.constraints.volume_name.is_empty())
             || request.constraints.unique_zone
             || request.constraints.unique_zone_app_wide
             || !constraints_are_sane(&request.app, &request.constraints)
@@ -255,7 +273,7 @@ impl Oracle {
             image: request.image.clone(),
             shape: request.shape.clone(),
             plan: plan.clone(),
-            volume: request.constraints.volume,
+            volume: plan.volume.max(request.constraints.volume),
             phase: 0,
             lease_ms,
             expires_at: self.now + lease_ms,
@@ -264,7 +282,10 @@ impl Oracle {
             request_id: request.request_id.clone(),
             group: request.constraints.group.clone(),
         };
-        self.volumes.iter_mut().filter(|v| v.id == reservation.volume).for_each(|v| v.used_by = reservation.id);
+        self.volumes.iter_mut().filter(|v| v.id == reservation.volume).for_each(|v| {
+            v.used_by = reservation.id;
+            v.hold = None;
+        });
         self.reservations.push(reservation.clone());
         reservation
     }
@@ -313,50 +334,6 @@ impl Oracle {
         Ok(Effect::Renewed { rev: self.rev, until: row.expires_at })
     }
 
-    fn create_volume(&mut self, command: &CreateVolume) -> Predicted {
-        let VolumeRequest { app, name, size_bytes, constraints, compute, .. } = &command.request;
-        if *size_bytes == 0
-            || *size_bytes > limits::SIZE_BYTES
-            || constraints.volume != 0
-            || !constraints_are_sane(app, constraints)
-        {
-            return Err(INVALID);
-        }
-        if compute.as_ref().is_some_and(|shape| !shape_is_sane(shape)) {
-            return Err(INVALID);
-        }
-        let host = self.host(command.host).ok_or("CONTENDED")?;
-        let free = self.free(host.id, &host.spec);
-        let sibling = |any_name: bool| {
-            self.volumes.iter().any(|v| v.host == host.id && v.app == *app && (any_name || v.name == *name))
-        };
-        let machine_fits = compute.as_ref().is_none_or(|shape| {
-            let wanted = shape.gpu.as_ref().map_or(0, |gpu| gpu.count as usize);
-            Self::has_pools(&free, shape) && self.linked(host, shape).len() >= wanted
-        });
-        let fits = self.allows(host, app, constraints)
-            && !(constraints.unique_zone && sibling(false))
-            && !(constraints.unique_zone_app_wide && sibling(true))
-            && machine_fits
-            && i128::from(*size_bytes) <= free.disk;
-        if !fits {
-            return Err("CONTENDED");
-        }
-        self.volumes_ever += 1;
-        let volume = Volume {
-            id: self.volumes_ever,
-            app: app.clone(),
-            name: name.clone(),
-            host: command.host,
-            size_bytes: *size_bytes,
-            created_at: self.now,
-            rev: self.rev,
-            used_by: 0,
-        };
-        self.volumes.push(volume.clone());
-        Ok(Effect::VolumeCreated { rev: self.rev, volume: std::sync::Arc::new(volume) })
-    }
-
     fn delete_volume(&mut self, id: u64) -> Predicted {
         let at = self.volumes.iter().position(|v| v.id == id).ok_or("UNKNOWN_VOLUME")?;
         if self.volumes[at].used_by != 0 {
@@ -368,6 +345,7 @@ impl Oracle {
 
     fn expire(&mut self) -> Effect {
         let before = self.reservations.len();
+        let holds = self.expire_holds();
         while let Some(at) = self.reservations.iter().position(|r| r.expires_at != 0 && r.expires_at <= self.now) {
             self.end(at);
         }
@@ -375,7 +353,7 @@ impl Oracle {
         let oldest = self.requests.first().map_or(u64::MAX, |r| r.stamp);
         let horizon = self.now.saturating_sub(limits::REQUEST_MEMORY_MS);
         self.removed.retain(|&(_, at)| at >= horizon || at >= oldest);
-        Effect::Expired { rev: self.rev, leases: (before - self.reservations.len()) as u32 }
+        Effect::Expired { rev: self.rev, leases: holds + (before - self.reservations.len()) as u32 }
     }
 
     fn forget_requests(&mut self, at_most: usize) {

@@ -95,7 +95,9 @@ impl Oracle {
         let kind =
             |spec: &HostSpec, index| spec.devices.iter().find(|d| d.index == index).map(|d| (d.kind.clone(), d.parent));
         let used = |index: &u32| {
-            self.reservations.iter().any(|r| r.plan.host == host.id && r.plan.devices.iter().any(|d| d.index == *index))
+            let held = self.volumes.iter().filter(|v| v.host == host.id).filter_map(|v| v.hold.as_ref());
+            let taken = self.reservations.iter().filter(|r| r.plan.host == host.id).map(|r| &r.plan.devices);
+            taken.chain(held.map(|hold| &hold.devices)).flatten().any(|d| d.index == *index)
         };
         let moved = free.gpus.keys().any(|index| used(index) && kind(&spec, *index) != kind(&host.spec, *index));
         if moved || free.cpu.iter().chain([&free.memory, &free.disk]).any(|left| *left < 0) {

@@ -5,21 +5,25 @@
 mod script_constraints;
 #[path = "script_layers.rs"]
 mod script_layers;
+#[path = "script_volumes.rs"]
+mod script_volumes;
 
 use gantry_fleet::FEATURE_LEVEL_MAX;
 use gantry_machine::{
-    Command, Confirm, CreateVolume, DeleteVolume, EndByHost, Expire, Kind, ObservePull, RecordImage, RegisterHost,
-    Release, RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetPolicy, SetReachable, SetRegionAlias,
-    SetScheduling, UpdateHost, fingerprint,
+    Command, Confirm, DeleteVolume, EndByHost, Expire, Kind, ObservePull, RecordImage, RegisterHost, Release,
+    RemoveHost, Renew, ReportLayers, Reserve, SetFeatureLevel, SetPolicy, SetReachable, SetRegionAlias, SetScheduling,
+    UpdateHost, fingerprint,
 };
 use gantry_types::{
-    Device, DeviceShare, GpuShape, HostSpec, Label, PlaceRequest, Plan, PullObservation, Shape, VolumeRequest, limits,
+    Device, DeviceShare, GpuShape, HostSpec, Label, PlaceRequest, Plan, PullObservation, Shape, Volume, VolumeRequest,
+    limits,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::oracle::Oracle;
 use script_constraints::{alias, constraints, label, policy};
 use script_layers::{image, observation, report};
+use script_volumes::{HeldDevices, create_volume, held, volume_request};
 
 /// One log entry.
 #[derive(Clone, Debug)]
@@ -34,11 +38,15 @@ pub enum Step {
     Reserve {
         request: PlaceRequest,
         on_volume: Option<usize>,
+        /// The volume is one of its name.
+        by_name: bool,
         plans: Vec<PlanChoice>,
     },
     CreateVolume {
         request: VolumeRequest,
         host: usize,
+        fork_of: Option<usize>,
+        hold: Option<HeldDevices>,
     },
     Release {
         request: u8,
@@ -98,18 +106,19 @@ pub fn command(step: &Step, oracle: &Oracle, history: &[Kind]) -> Kind {
         Step::Plain(kind) => kind,
         Step::Again(back) if !history.is_empty() => history[history.len() - 1 - back % history.len()].clone(),
         Step::Again(_) => Kind::Expire(Expire {}),
-        Step::Reserve { mut request, on_volume, plans } => {
+        Step::Reserve { mut request, on_volume, by_name, plans } => {
             request.constraints.volume = on_volume.map_or(0, |pick| volume(oracle, pick));
             if let Some(volume) = oracle.volumes.iter().find(|volume| volume.id == request.constraints.volume) {
                 request.app.clone_from(&volume.app);
+                if by_name {
+                    request.constraints.volume = 0;
+                    request.constraints.volume_name.clone_from(&volume.name);
+                }
             }
             let plans = plan(oracle, &request, &plans);
             Kind::Reserve(Reserve { fingerprint: fingerprint(&request), request, plans })
         }
-        Step::CreateVolume { request, host } => {
-            let host = host_id(oracle, host);
-            Kind::CreateVolume(CreateVolume { fingerprint: fingerprint(&request), request, host })
-        }
+        Step::CreateVolume { request, host, fork_of, hold } => create_volume(oracle, request, host, fork_of, hold),
         Step::Release { request, picks } => {
             let reservations = picks.into_iter().map(|pick| reservation(oracle, pick)).collect();
             let mut release = Release { request_id: request_id(request), fingerprint: 0, reservations };
@@ -176,14 +185,20 @@ fn plan(oracle: &Oracle, request: &PlaceRequest, choices: &[PlanChoice]) -> Vec<
     let mut plans = Vec::new();
     for choice in choices {
         let (PlanChoice::Fitting(pick) | PlanChoice::Crowded(pick) | PlanChoice::Odd(pick, _)) = choice;
-        let attached = oracle.volumes.iter().find(|volume| volume.id == request.constraints.volume);
+        let named = |v: &&Volume| v.name == request.constraints.volume_name && v.app == request.app;
+        let unused = || oracle.volumes.iter().find(|v| named(v) && v.used_by == 0);
+        let by_number = oracle.volumes.iter().find(|volume| volume.id == request.constraints.volume);
+        let by_name = if request.constraints.volume_name.is_empty() { None } else { unused() };
+        let attached = by_number.or(by_name);
         let host = match (choice, attached) {
             (PlanChoice::Fitting(_), Some(volume)) => volume.host,
             _ => host_id(&oracle, *pick),
         };
         let devices = match (choice, oracle.host(host)) {
             (_, None) => Vec::new(),
-            (PlanChoice::Fitting(_), Some(host)) => shares(oracle.linked(host, &request.shape)),
+            (PlanChoice::Fitting(_), Some(host)) => {
+                shares(oracle.linked(host, &request.shape, attached.map_or(0, |volume| volume.id)))
+            }
             (PlanChoice::Crowded(_), Some(host)) => {
                 let of_kind = host.spec.devices.iter().filter(|d| gpu.is_some_and(|gpu| gpu.accepts(d)));
                 shares(of_kind.map(|device| device.index).collect())
@@ -192,7 +207,8 @@ fn plan(oracle: &Oracle, request: &PlaceRequest, choices: &[PlanChoice]) -> Vec<
                 devices.iter().map(|&(index, milli)| DeviceShare { index, milli }).collect()
             }
         };
-        let plan = Plan { host, devices };
+        let volume = by_name.map_or(0, |volume| volume.id);
+        let plan = Plan { host, devices, volume };
         if oracle.host(host).is_some() && request.shape.cpu_kind < 2 {
             oracle.grant(request, &plan);
         }
@@ -202,6 +218,15 @@ fn plan(oracle: &Oracle, request: &PlaceRequest, choices: &[PlanChoice]) -> Vec<
 }
 
 pub fn script(entries: std::ops::Range<usize>) -> impl Strategy<Value = Vec<EntryStep>> {
+    script_of(entries, 6, 0.15)
+}
+
+/// Of so much weight to volumes, and with so many machines that use one.
+pub fn script_of(
+    entries: std::ops::Range<usize>,
+    volumes: u32,
+    on_volume: f64,
+) -> impl Strategy<Value = Vec<EntryStep>> {
     // Every script begins with a few hosts: without them little can happen.
     let hosts = vec(sane_spec(), 2..5).prop_map(|specs| EntryStep {
         clock: 1_000_000,
@@ -209,7 +234,7 @@ pub fn script(entries: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Entr
     });
     // Most at the newest feature level, where most can happen.
     let level = option::weighted(0.9, Just(SetFeatureLevel { level: FEATURE_LEVEL_MAX }));
-    (hosts, level, vec(entry(), entries)).prop_map(|(mut first, level, mut rest)| {
+    (hosts, level, vec(entry(volumes, on_volume), entries)).prop_map(|(mut first, level, mut rest)| {
         first.steps.splice(0..0, level.map(|level| Step::Plain(Kind::SetFeatureLevel(level))));
         rest.insert(0, first);
         rest
@@ -220,7 +245,7 @@ fn register(spec: HostSpec) -> Step {
     Step::Plain(Kind::RegisterHost(RegisterHost { spec }))
 }
 
-fn entry() -> impl Strategy<Value = EntryStep> {
+fn entry(volumes: u32, on_volume: f64) -> impl Strategy<Value = EntryStep> {
     let clock = prop_oneof![
         12 => 0..4i64,
         2 => 40..180i64,
@@ -228,15 +253,16 @@ fn entry() -> impl Strategy<Value = EntryStep> {
         1 => -800..0i64,
     ];
     // Half seconds, so that what ends now is met as well as what ended before.
-    (clock, vec(step(), 1..5)).prop_map(|(clock, steps)| EntryStep { clock: clock * 500, steps })
+    (clock, vec(step(volumes, on_volume), 1..5)).prop_map(|(clock, steps)| EntryStep { clock: clock * 500, steps })
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step(volumes: u32, on_volume: f64) -> impl Strategy<Value = Step> {
     let pick = 0..64usize;
     let oddly = || proptest::bool::weighted(0.1);
     prop_oneof![
-        24 => reserve(),
-        4 => (volume_request(), pick.clone()).prop_map(|(request, host)| Step::CreateVolume { request, host }),
+        24 => reserve(on_volume),
+        volumes => (volume_request(), pick.clone(), option::weighted(0.2, pick.clone()), option::weighted(0.8, held()))
+            .prop_map(|(request, host, fork_of, hold)| Step::CreateVolume { request, host, fork_of, hold }),
         4 => (any_request(), vec(pick.clone(), 0..3)).prop_map(|(request, picks)| Step::Release { request, picks }),
         3 => (any_request(), pick.clone(), lease_ms())
             .prop_map(|(request, pick, lease_ms)| Step::Renew { request, pick, lease_ms }),
@@ -253,16 +279,15 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn reserve() -> impl Strategy<Value = Step> {
+fn reserve(on_volume: f64) -> impl Strategy<Value = Step> {
     let plans =
         prop_oneof![10 => vec(plan_choice(), 1..2), 4 => vec(plan_choice(), 2..4), 1 => vec(plan_choice(), 0..4)];
     let missing = prop_oneof![10 => Just(0), 2 => Just(1), 1 => Just(-1)];
-    (place_request(), option::weighted(0.1, 0..64usize), plans, missing).prop_map(
-        |(request, on_volume, plans, missing)| {
-            let count = (plans.len() as i32 + missing).max(0) as u32;
-            Step::Reserve { request: PlaceRequest { count, ..request }, on_volume, plans }
-        },
-    )
+    let on_volume = (option::weighted(on_volume, 0..64usize), any::<bool>());
+    (place_request(), on_volume, plans, missing).prop_map(|(request, (on_volume, by_name), plans, missing)| {
+        let count = (plans.len() as i32 + missing).max(0) as u32;
+        Step::Reserve { request: PlaceRequest { count, ..request }, on_volume, by_name, plans }
+    })
 }
 
 fn plain() -> impl Strategy<Value = Kind> {
@@ -342,21 +367,6 @@ fn place_request() -> impl Strategy<Value = PlaceRequest> {
             all_or_nothing,
             lease_ms,
             image_blind: false,
-        },
-    )
-}
-
-fn volume_request() -> impl Strategy<Value = VolumeRequest> {
-    let size = prop_oneof![20 => 1..8u64, 1 => Just(0), 1 => Just(u64::MAX)];
-    (any_request(), app(), 0..2u8, size, constraints(0.5), option::weighted(0.3, shape())).prop_map(
-        |(id, app, name, size_bytes, constraints, compute)| VolumeRequest {
-            request_id: request_id(id),
-            app,
-            name: format!("volume-{name}"),
-            size_bytes,
-            constraints,
-            compute,
-            ..VolumeRequest::default()
         },
     )
 }

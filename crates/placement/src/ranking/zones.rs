@@ -27,7 +27,7 @@ impl ZoneAnswers {
         for (zone, hosts) in fleet.zones() {
             // Any host of the zone will do.
             let Some(host) = hosts.first().and_then(|&id| fleet.host(id)) else { continue };
-            let answers = in_flight.with_room(fleet, host, ask.app, app_number, |room| zone_refusals(ask, room));
+            let answers = in_flight.with_room(fleet, host, ask, app_number, |room| zone_refusals(ask, room));
             if self.0.len() <= zone as usize {
                 self.0.resize(zone as usize + 1, None);
             }

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BTreeSet};
 use gantry_types::{CpuKind, GpuShape, PlaceRequest};
 
 use super::{Near, Relaxation, Tiers};
-use crate::{Quantity, choose_devices, devices::fitting};
+use crate::{Quantity, Room, choose_devices, devices::fitting};
 
 /// Kinds of GPU tried.
 const KINDS_TRIED: usize = 64;
@@ -29,8 +29,8 @@ pub(super) const GPU_MILLI: Relaxation = Relaxation {
     less: |near| {
         let share = gpu_of(near.request).filter(|gpu| gpu.count == 1).map(|gpu| GpuShape { milli: 1, ..gpu.clone() });
         let most_free = share.and_then(|share| {
-            let rooms = near.hosts().map(|host| near.room(host));
-            rooms.filter_map(|room| fitting(&share, &room).map(|(free_milli, _)| free_milli).max()).max()
+            let most_free = |room: &Room<'_>| fitting(&share, room).map(|(free_milli, _)| free_milli).max();
+            near.hosts().filter_map(|host| near.in_room(host, most_free)).max()
         });
         with_gpu(near, most_free, |gpu, milli| gpu.milli = milli)
     },
@@ -113,7 +113,8 @@ fn other_kinds(near: &Near<'_>) -> Vec<String> {
     }
     let hosts_with = |kind: &str| {
         let of_kind = GpuShape { kinds: vec![kind.to_owned()], ..gpu.clone() };
-        near.hosts().filter(|host| choose_devices(&of_kind, &near.room(host), None).is_some()).count()
+        let has = |room: &Room<'_>| choose_devices(&of_kind, room, None).is_some();
+        near.hosts().filter(|host| near.in_room(host, has)).count()
     };
     let mut kinds: Vec<(&str, usize)> = kinds.into_iter().map(|kind| (kind, hosts_with(kind))).collect();
     kinds.retain(|&(_, hosts)| hosts > 0);

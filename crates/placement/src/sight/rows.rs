@@ -63,7 +63,7 @@ impl Rows {
             None => Row::default(),
             Some(host) => {
                 let offer = self.offer(&host.offer);
-                in_flight.with_room(fleet, host, "", None, |room| row(room, offer))
+                in_flight.with_rest(fleet, host, |room| row(room, offer))
             }
         };
         self.offers.len() > offers
@@ -165,6 +165,6 @@ fn row(room: &Room<'_>, offer: u32) -> Row {
 fn empty_would_do(fleet: &Fleet, asked: &Asked<'_>, id: HostId) -> bool {
     let Some(host) = fleet.host(id) else { return false };
     let usage = Usage::empty(host.offer.devices.len());
-    let room = Room { fleet, host, usage: &usage, app_machines: 0, in_flight: None };
+    let room = Room { fleet, host, usage: &usage, app_machines: 0, in_flight: None, ended: &[] };
     OF_OFFER.iter().all(|constraint| (constraint.check)(&asked.ask, &room).is_ok())
 }

@@ -42,13 +42,15 @@ pub enum Step {
         count: u32,
         all_or_nothing: bool,
     },
-    PlanVolume(VolumeRequest),
+    PlanVolume(Box<VolumeRequest>),
     /// The oldest plans are applied; that they are is noticed later.
     Apply,
     /// The oldest plans were applied or will never be: they are settled.
     Settle,
     Release(usize),
     DeleteVolume(usize),
+    /// So much time passes that all holds end.
+    ExpireHolds,
     /// Leadership was lost and found again.
     Reset,
 }
@@ -60,17 +62,27 @@ pub struct Script {
 }
 
 pub fn script(steps: std::ops::Range<usize>) -> impl Strategy<Value = Script> {
+    script_of(steps, 3, 0.15)
+}
+
+/// Many volumes, and machines that use them.
+pub fn volume_script(steps: std::ops::Range<usize>) -> impl Strategy<Value = Script> {
+    script_of(steps, 20, 0.6)
+}
+
+fn script_of(steps: std::ops::Range<usize>, volumes: u32, by_name: f64) -> impl Strategy<Value = Script> {
     let beginning = (vec(spec(), 0..8), vec(image(), 0..3)).prop_map(|(specs, images)| {
         let hosts = (0..).zip(specs).map(|(n, spec)| Step::Register(HostSpec { name: format!("host-{n}"), ..spec }));
         hosts.chain(images.into_iter().map(Step::Record)).collect::<Vec<_>>()
     });
-    (vec(request(), 1..6), beginning, vec(step(), steps)).prop_map(|(requests, mut steps, rest)| {
+    (vec(request(by_name), 1..6), beginning, vec(step(volumes), steps)).prop_map(|(requests, mut steps, rest)| {
         steps.extend(rest);
         Script { requests, steps }
     })
 }
 
-fn step() -> impl Strategy<Value = Step> {
+/// Of so much weight to volumes.
+fn step(volumes: u32) -> impl Strategy<Value = Step> {
     let pick = || 0..64usize;
     let present = vec((0..8u8, state()), 0..6);
     let scheduling = prop_oneof![
@@ -78,17 +90,19 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Scheduling::Cordoned),
         1 => Just(Scheduling::Draining)
     ];
-    let volume = (app(), (0..2u8, any::<bool>()), 1..8u64, constraints(), option::of(shape())).prop_map(
-        |(app, (name, unique_zone), size_bytes, constraints, compute)| VolumeRequest {
+    let (fork_of, no_hold) = (option::weighted(0.2, 1..64u64), proptest::bool::weighted(0.2));
+    let volume = (app(), (0..2u8, any::<bool>()), 1..6u64, constraints(), option::of(shape()), fork_of, no_hold)
+        .prop_map(|(app, (name, unique_zone), size_bytes, constraints, compute, fork_of, no_hold)| VolumeRequest {
             app,
             name: format!("volume-{name}"),
             size_bytes,
             constraints: Constraints { volume: 0, unique_zone, ..constraints },
             compute,
             compute_image: "image-0".into(),
+            fork_of: fork_of.unwrap_or_default(),
+            no_hold,
             ..VolumeRequest::default()
-        },
-    );
+        });
     prop_oneof![
         3 => ((0..12u8).prop_map(|n| format!("host-{n}")), spec())
             .prop_map(|(name, spec)| Step::Register(HostSpec { name, ..spec })),
@@ -103,11 +117,12 @@ fn step() -> impl Strategy<Value = Step> {
         2 => policy().prop_map(Step::Policy),
         20 => (pick(), machines(), proptest::bool::weighted(0.2))
             .prop_map(|(request, count, all_or_nothing)| Step::Plan { request, count, all_or_nothing }),
-        3 => volume.prop_map(Step::PlanVolume),
+        volumes => volume.prop_map(|request| Step::PlanVolume(Box::new(request))),
         8 => Just(Step::Apply),
         8 => Just(Step::Settle),
         6 => pick().prop_map(Step::Release),
         1 => pick().prop_map(Step::DeleteVolume),
+        1 => Just(Step::ExpireHolds),
         1 => Just(Step::Reset),
     ]
 }
@@ -251,9 +266,14 @@ fn constraints() -> impl Strategy<Value = Constraints> {
     prop_oneof![4 => Just(Constraints::default()), 2 => some, 3 => counted()]
 }
 
-fn request() -> impl Strategy<Value = PlaceRequest> {
+fn request(by_name: f64) -> impl Strategy<Value = PlaceRequest> {
     let image = option::of((0..3u8).prop_map(|n| format!("image-{n}")));
-    (app(), image, shape(), constraints(), proptest::bool::weighted(0.1)).prop_map(
+    let volume_name = option::weighted(by_name, (0..2u8).prop_map(|n| format!("volume-{n}")));
+    let constraints = (constraints(), volume_name).prop_map(|(constraints, volume_name)| match volume_name {
+        Some(volume_name) => Constraints { volume: 0, volume_name, ..constraints },
+        None => constraints,
+    });
+    (app(), image, shape(), constraints, proptest::bool::weighted(0.1)).prop_map(
         |(app, image, shape, constraints, image_blind)| PlaceRequest {
             request_id: "request".into(),
             app,

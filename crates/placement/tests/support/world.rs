@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use gantry_fleet::{EndReason, FEATURE_LEVEL_MAX, Fleet, Grant, LayerReport};
-use gantry_placement::{Ask, CONSTRAINTS, InFlight, Planned, Planner, Room, admits, refusals};
-use gantry_types::{Constraints, PlaceRequest, Plan, PullObservation, Refused, RejectionGroup, VolumeRequest};
+use gantry_fleet::{EndReason, FEATURE_LEVEL_MAX, Fleet, Grant, LayerReport, NewVolume};
+use gantry_placement::{Ask, CONSTRAINTS, InFlight, Planned, PlannedVolume, Planner, Room, admits, refusals};
+use gantry_types::{Constraints, PlaceRequest, Plan, PullObservation, Refused, RejectionGroup, VolumeRequest, limits};
 use proptest::{prelude::*, test_runner::TestCaseError};
 
 use crate::script::{Script, Step, digest, layer_bytes};
@@ -12,7 +12,8 @@ use crate::script::{Script, Step, digest, layer_bytes};
 #[derive(Clone, Debug)]
 enum Proposed {
     Machines(PlaceRequest, Vec<Plan>),
-    Volume(VolumeRequest, u32),
+    /// With all that a fork takes over.
+    Volume(VolumeRequest, PlannedVolume),
 }
 
 #[derive(Debug, Default)]
@@ -25,6 +26,10 @@ pub struct World {
     applied: usize,
     pub planned: usize,
     pub refused: usize,
+    /// Machines that got one of several volumes, ones that got what was held for them, and forks.
+    pub by_name: usize,
+    pub on_hold: usize,
+    pub forks: usize,
     /// Constraints by which hosts were refused.
     pub refused_by: BTreeSet<&'static str>,
 }
@@ -69,7 +74,10 @@ impl World {
                 let count = if request.constraints.volume == 0 { count } else { 1 };
                 return self.plan(PlaceRequest { count, all_or_nothing, ..request.clone() });
             }
-            Step::PlanVolume(request) => return self.plan_volume(request),
+            Step::PlanVolume(request) => {
+                let request = self.fork(*request);
+                return self.plan_volume(request);
+            }
             Step::Apply => self.apply(),
             Step::Settle => self.settle(),
             Step::Release(pick) => {
@@ -80,6 +88,10 @@ impl World {
                 let ids: Vec<u64> = self.fleet.volumes_after(0).map(|row| row.id).collect();
                 drop(ids.get(pick % ids.len().max(1)).map(|&id| self.fleet.delete_volume(id)));
             }
+            Step::ExpireHolds => {
+                self.fleet.begin(self.fleet.rev() + 1, self.fleet.now() + limits::LEASE_DEFAULT_MS);
+                self.fleet.expire_holds(usize::MAX);
+            }
             Step::Reset => {
                 self.planner.reset();
                 self.proposed.clear();
@@ -87,6 +99,16 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A fork is one of a volume that is there, if any is.
+    fn fork(&self, mut request: VolumeRequest) -> VolumeRequest {
+        let pick = request.fork_of as usize;
+        let volumes: Vec<_> = self.fleet.volumes_after(0).collect();
+        if let Some(source) = volumes.get(pick % volumes.len().max(1)).filter(|_| pick > 0) {
+            (request.fork_of, request.app) = (source.id, source.app.clone());
+        }
+        request
     }
 
     fn host(&self, pick: usize) -> Option<u32> {
@@ -103,7 +125,7 @@ impl World {
     fn settle(&mut self) {
         match self.proposed.pop_front() {
             Some(Proposed::Machines(request, plans)) => self.planner.settle(&request, &plans),
-            Some(Proposed::Volume(request, host)) => self.planner.settle_volume(&request, host),
+            Some(Proposed::Volume(request, planned)) => self.planner.settle_volume(&request, &planned),
             None => {}
         }
         self.applied = self.applied.saturating_sub(1);
@@ -116,15 +138,12 @@ impl World {
         for proposed in &self.proposed {
             match proposed {
                 Proposed::Machines(request, plans) => {
-                    // A volume in flight has no user yet.
-                    let mut request = request.clone();
-                    request.constraints.volume = 0;
                     let there = plans.iter().filter(|plan| self.fleet.host(plan.host).is_some());
-                    there.for_each(|plan| drop(fleet.grant(Grant { request: &request, plan })));
+                    there.for_each(|plan| grant_in_future(&mut fleet, request, plan.clone()));
                 }
-                Proposed::Volume(request, host) if fleet.host(*host).is_some() => {
+                Proposed::Volume(request, planned) if fleet.host(planned.host).is_some() => {
                     let request = if hidden { hide(request) } else { request.clone() };
-                    fleet.create_volume(&request, *host);
+                    fleet.create_volume(new_volume(&request, planned));
                 }
                 Proposed::Volume(..) => {}
             }
@@ -156,6 +175,10 @@ impl World {
             Some(planned) => {
                 prop_assert_eq!(planned.missing as usize + plans.len(), request.count as usize);
                 self.planned += planned.plans.len();
+                let volumes = || planned.plans.iter().map(|plan| plan.volume_for(&request.constraints));
+                let held = volumes().filter_map(|id| self.fleet.volume(id)).filter(|volume| volume.hold.is_some());
+                self.on_hold += held.count();
+                self.by_name += planned.plans.iter().filter(|plan| plan.volume != 0).count();
                 self.proposed.push_back(Proposed::Machines(request, planned.plans));
             }
             None => {
@@ -173,39 +196,66 @@ impl World {
     fn plan_volume(&mut self, request: VolumeRequest) -> Outcome {
         self.planner.catch_up(&self.fleet);
         let future = self.future(false);
+        let planned = self.planner.plan_volume(&self.fleet, &request);
+        let Ok(inherited) = self.fleet.inherited(&request) else {
+            prop_assert_eq!(planned, None, "its source cannot be forked");
+            return Ok(());
+        };
+        let request = request.inheriting(inherited.as_ref()).into_owned();
         let ask = Ask::volume(&future, &request);
         let refused = refusals(&future, &InFlight::default(), &ask);
-        let planned = self.planner.plan_volume(&self.fleet, &request);
         let nothing_fits = refused.iter().map(|group| group.hosts).sum::<usize>() == future.host_count();
         prop_assert_eq!(planned.is_none(), nothing_fits);
         self.refused_by.extend(refused.iter().map(|g| g.example.constraint));
-        if let Some(host) = planned {
-            let room = Room::applied(&future, future.host(host).expect("it was planned"), &request.app);
+        if let Some(planned) = planned {
+            let room = Room::applied(&future, future.host(planned.host).expect("it was planned"), &request.app);
             let refused = CONSTRAINTS.iter().find(|constraint| (constraint.check)(&ask, &room).is_err());
             prop_assert!(refused.is_none(), "{refused:?}");
-            self.proposed.push_back(Proposed::Volume(request, host));
+            self.forks += usize::from(planned.inherited.is_some());
+            prop_assert_eq!(planned.hold.is_some(), request.held_shape().is_some());
+            let fits = future.volume_fits_host(new_volume(&request, &planned));
+            prop_assert!(fits.is_ok(), "{fits:?}");
+            self.proposed.push_back(Proposed::Volume(request, planned));
         }
         Ok(())
     }
 
     /// No constraint refuses the host (S6), and the plan fits beside everything in flight.
     fn plan_is_allowed(&self, future: &Fleet, request: &PlaceRequest, plan: &Plan) -> Outcome {
-        let ask = Ask::machine(future, request);
+        let ask = Ask::machine(future, request).using(plan.volume_for(&request.constraints));
         let host = future.host(plan.host).expect("the host is there");
-        for constraint in CONSTRAINTS {
-            let checked = (constraint.check)(&ask, &Room::applied(future, host, &request.app));
-            prop_assert!(checked.is_ok(), "{} refuses {}: {checked:?}", constraint.name, host.name);
-        }
+        InFlight::default().with_room(future, host, &ask, future.app_number(ask.app), |room| {
+            CONSTRAINTS.iter().try_for_each(|constraint| {
+                let checked = (constraint.check)(&ask, room);
+                prop_assert!(checked.is_ok(), "{} refuses {}: {checked:?}", constraint.name, host.name);
+                Ok(())
+            })
+        })?;
         let fits = future.fits(Grant { request, plan });
         prop_assert!(fits.is_ok(), "{fits:?}");
         Ok(())
     }
 }
 
-/// As what is in flight: without constraints but for its group.
+/// As what is in flight: without constraints but for its group and its volume.
 fn grant(fleet: &mut Fleet, request: &PlaceRequest, plan: &Plan) {
-    let constraints = Constraints { group: request.constraints.group.clone(), ..Constraints::default() };
+    let Constraints { group, volume, volume_name, .. } = request.constraints.clone();
+    let constraints = Constraints { group, volume, volume_name, ..Constraints::default() };
     fleet.grant(Grant { request: &PlaceRequest { constraints, ..request.clone() }, plan });
+}
+
+/// Grants a plan in flight, with its volume unless that is gone or used.
+fn grant_in_future(fleet: &mut Fleet, request: &PlaceRequest, mut plan: Plan) {
+    let mut request = request.clone();
+    let volume = fleet.volume(plan.volume_for(&request.constraints));
+    if volume.is_none_or(|volume| volume.used_by != 0) {
+        (plan.volume, request.constraints.volume) = (0, 0);
+    }
+    fleet.grant(Grant { request: &request, plan: &plan });
+}
+
+fn new_volume<'a>(request: &'a VolumeRequest, planned: &'a PlannedVolume) -> NewVolume<'a> {
+    NewVolume { request, host: planned.host, hold: planned.hold.as_ref() }
 }
 
 /// Of a volume that takes disk and is nobody's.
@@ -218,16 +268,17 @@ fn apply(fleet: &mut Fleet, proposed: &Proposed) {
         Proposed::Machines(request, plans) => {
             for plan in plans {
                 let grant = Grant { request, plan };
-                let admitted = admits(fleet, &Ask::machine(fleet, request), plan.host).and_then(|()| fleet.fits(grant));
+                let admitted = admits(fleet, &Ask::planned(request, plan), plan.host).and_then(|()| fleet.fits(grant));
                 if admitted.is_ok() {
                     fleet.grant(grant);
                 }
             }
         }
-        Proposed::Volume(request, host) => {
-            let admitted = admits(fleet, &Ask::volume(fleet, request), *host);
-            if admitted.and_then(|()| fleet.volume_fits_host(request, *host)).is_ok() {
-                fleet.create_volume(request, *host);
+        Proposed::Volume(request, planned) => {
+            let new = new_volume(request, planned);
+            let admitted = admits(fleet, &Ask::volume(fleet, request), planned.host);
+            if admitted.and_then(|()| fleet.volume_fits_host(new)).is_ok() {
+                fleet.create_volume(new);
             }
         }
     }

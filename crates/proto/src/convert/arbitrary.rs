@@ -65,15 +65,21 @@ fn constraints() -> impl Strategy<Value = types::Constraints> {
             group,
             affinity,
             anti_affinity,
+            volume_name: String::new(),
         },
     )
 }
 
 pub(crate) fn place_request() -> impl Strategy<Value = types::PlaceRequest> {
     let ids = (name(), name(), prop_oneof![Just(String::new()), reference()]);
-    let count = prop_oneof![(1..=limits::MACHINES_PER_REQUEST, Just(0)), (Just(1), any::<u64>())];
-    (ids, shape(), constraints(), count, any::<(bool, bool)>(), 0..=limits::LEASE_MS).prop_map(
-        |((request_id, app, image), shape, constraints, (count, volume), (all_or_nothing, image_blind), lease_ms)| {
+    let nameless = || Just(String::new());
+    let volume = prop_oneof![
+        (1..=limits::MACHINES_PER_REQUEST, Just(0), prop_oneof![nameless(), name()]),
+        (Just(1), any::<u64>(), nameless())
+    ];
+    (ids, shape(), constraints(), volume, any::<(bool, bool)>(), 0..=limits::LEASE_MS).prop_map(
+        |(ids, shape, constraints, (count, volume, volume_name), (all_or_nothing, image_blind), lease_ms)| {
+            let (request_id, app, image) = ids;
             types::PlaceRequest {
                 request_id,
                 app,
@@ -81,6 +87,7 @@ pub(crate) fn place_request() -> impl Strategy<Value = types::PlaceRequest> {
                 shape,
                 constraints: types::Constraints {
                     volume,
+                    volume_name,
                     unique_zone: false,
                     unique_zone_app_wide: false,
                     ..constraints
@@ -97,15 +104,22 @@ pub(crate) fn place_request() -> impl Strategy<Value = types::PlaceRequest> {
 pub(crate) fn volume_request() -> impl Strategy<Value = types::VolumeRequest> {
     let names = (name(), name(), name());
     let compute_image = prop_oneof![Just(String::new()), reference()];
-    (names, 1..=limits::SIZE_BYTES, constraints(), option::of(shape()), compute_image).prop_map(
-        |((request_id, app, name), size_bytes, constraints, compute, compute_image)| types::VolumeRequest {
-            request_id,
-            app,
-            name,
-            size_bytes,
-            constraints,
-            compute,
-            compute_image,
+    let hold = prop_oneof![(0..=limits::LEASE_MS, Just(false)), (Just(0), any::<bool>())];
+    let rest = (hold, option::of(1..u64::MAX));
+    (names, 1..=limits::SIZE_BYTES, constraints(), option::of(shape()), compute_image, rest).prop_map(
+        |((request_id, app, name), size_bytes, constraints, compute, compute_image, (hold, fork_of))| {
+            types::VolumeRequest {
+                request_id,
+                app,
+                name,
+                size_bytes,
+                constraints,
+                hold_ms: if compute.is_some() || fork_of.is_some() { hold.0 } else { 0 },
+                no_hold: hold.1,
+                compute,
+                compute_image,
+                fork_of: fork_of.unwrap_or_default(),
+            }
         },
     )
 }

@@ -20,6 +20,7 @@ impl From<v1::Constraints> for types::Constraints {
             group: constraints.group,
             affinity: constraints.affinity.into_iter().map(Into::into).collect(),
             anti_affinity: constraints.anti_affinity.into_iter().map(Into::into).collect(),
+            volume_name: constraints.volume_name,
         }
     }
 }
@@ -70,6 +71,7 @@ impl From<types::Constraints> for v1::Constraints {
             group: constraints.group,
             affinity: constraints.affinity.into_iter().map(Into::into).collect(),
             anti_affinity: constraints.anti_affinity.into_iter().map(Into::into).collect(),
+            volume_name: constraints.volume_name,
         }
     }
 }

@@ -112,6 +112,13 @@ mod tests {
                 r.count = 2;
                 r.constraints = Some(v1::Constraints { volume_id: 1, ..v1::Constraints::default() });
             }),
+            ("constraints.volume_name", |r| {
+                let (volume_id, volume_name) = (1, "data".to_owned());
+                r.constraints = Some(v1::Constraints { volume_id, volume_name, ..v1::Constraints::default() });
+            }),
+            ("constraints.volume_name", |r| {
+                r.constraints = Some(v1::Constraints { volume_name: "a\nb".into(), ..v1::Constraints::default() });
+            }),
             ("constraints.unique_zone", |r| {
                 r.constraints = Some(v1::Constraints { unique_zone: true, ..v1::Constraints::default() });
             }),

@@ -45,7 +45,7 @@ mod tests {
             app: "web".into(),
             image: "redis:7".into(),
             shape: shape.clone(),
-            plan: types::Plan { host: 3, devices: vec![types::DeviceShare { index: 4, milli: 250 }] },
+            plan: types::Plan { host: 3, devices: vec![types::DeviceShare { index: 4, milli: 250 }], volume: 5 },
             volume: 5,
             phase: types::Phase::Allocated as i32,
             lease_ms: 6,

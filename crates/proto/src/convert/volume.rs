@@ -22,6 +22,9 @@ impl TryFrom<v1::CreateVolumeRequest> for types::VolumeRequest {
             constraints: message.constraints.map(Into::into).unwrap_or_default(),
             compute: message.compute.map(shape).transpose()?,
             compute_image: message.compute_image,
+            hold_ms: message.hold_ms,
+            no_hold: message.no_hold,
+            fork_of: message.fork_of,
         };
         request.validate()?;
         Ok(request)
@@ -38,6 +41,9 @@ impl From<types::VolumeRequest> for v1::CreateVolumeRequest {
             constraints: Some(request.constraints.into()),
             compute: request.compute.map(Into::into),
             compute_image: request.compute_image,
+            hold_ms: request.hold_ms,
+            no_hold: request.no_hold,
+            fork_of: request.fork_of,
         }
     }
 }
@@ -56,6 +62,17 @@ pub fn volume(row: &types::Volume, host: &types::HostSpec) -> v1::Volume {
         created_at_ms: row.created_at,
         rev: row.rev,
         used_by: row.used_by,
+        hold: row.hold.as_deref().map(hold),
+        forked_from: row.forked_from,
+    }
+}
+
+fn hold(hold: &types::Hold) -> v1::VolumeHold {
+    v1::VolumeHold {
+        until_ms: hold.expires_at,
+        shape: Some(hold.shape.clone().into()),
+        devices: hold.devices.iter().map(|share| (*share).into()).collect(),
+        image: hold.image.clone(),
     }
 }
 
@@ -96,6 +113,13 @@ mod tests {
 
     #[test]
     fn every_field_of_the_row_and_the_host_arrives() {
+        let (milli, shape) = (500, types::Shape { cpu_milli: 9, ..types::Shape::default() });
+        let hold = types::Hold {
+            shape: shape.clone(),
+            devices: vec![types::DeviceShare { index: 8, milli }],
+            image: "redis:7".into(),
+            expires_at: 10,
+        };
         let row = types::Volume {
             id: 1,
             app: "web".into(),
@@ -105,6 +129,8 @@ mod tests {
             created_at: 4,
             rev: 5,
             used_by: 6,
+            hold: Some(Box::new(hold)),
+            forked_from: 7,
         };
         let host =
             types::HostSpec { name: "h".into(), region: "r".into(), zone: "z".into(), ..types::HostSpec::default() };
@@ -120,6 +146,13 @@ mod tests {
             created_at_ms: 4,
             rev: 5,
             used_by: 6,
+            hold: Some(v1::VolumeHold {
+                until_ms: 10,
+                shape: Some(shape.into()),
+                devices: vec![v1::DeviceShare { index: 8, milli }],
+                image: "redis:7".into(),
+            }),
+            forked_from: 7,
         };
         assert_eq!(volume(&row, &host), expected);
     }
@@ -142,6 +175,16 @@ mod tests {
             ("size_bytes", |r| r.size_bytes = u64::MAX),
             ("shape.cpu_kind", |r| r.compute = Some(v1::Shape { cpu_kind: 3, ..v1::Shape::default() })),
             ("compute_image", |r| r.compute_image = "a b".into()),
+            ("hold_ms", |r| r.hold_ms = 1),
+            ("hold_ms", |r| {
+                r.compute = Some(v1::Shape { cpu_milli: 1, ..v1::Shape::default() });
+                r.hold_ms = types::limits::LEASE_MS + 1;
+            }),
+            ("no_hold", |r| (r.fork_of, r.hold_ms, r.no_hold) = (1, 1, true)),
+            ("constraints.volume_name", |r| {
+                let constraints = v1::Constraints { volume_name: "data".into(), ..v1::Constraints::default() };
+                r.constraints = Some(constraints);
+            }),
             ("constraints.volume", |r| {
                 r.constraints = Some(v1::Constraints { volume_id: 1, ..v1::Constraints::default() });
             }),

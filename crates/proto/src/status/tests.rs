@@ -32,6 +32,7 @@ fn all_refusals() -> Vec<Refused> {
         Refused::LessThanPromised { host: "h".into(), resource: "memory_bytes", want: 2, have: 1 },
         Refused::HostInUse { host: "h".into(), reservations: 1, volumes: 2 },
         Refused::VolumeInUse { volume: 1, reservation: 2 },
+        Refused::AllAttached { app: "a".into(), name: "data".into(), volumes: 2 },
         Refused::Fenced { reservation: 1, want: 3, have: 2 },
         Refused::WrongHost { reservation: 1, host: 2 },
         Refused::Full { what: "hosts", limit: 5 },

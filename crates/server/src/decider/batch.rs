@@ -74,7 +74,7 @@ impl Batch {
         for command in &self.entry.commands {
             match &command.kind {
                 Some(Kind::Reserve(reserve)) => planner.settle(&reserve.request, &reserve.plans),
-                Some(Kind::CreateVolume(create)) => planner.settle_volume(&create.request, create.host),
+                Some(Kind::CreateVolume(create)) => planner.settle_volume(&create.request, &create.plan()),
                 _ => {}
             }
         }

@@ -8,7 +8,7 @@ use gantry_proto::{
     WireError, convert,
     v1::{self, watch_server::Watch},
 };
-use gantry_types::{Reservation, Rev};
+use gantry_types::{Reservation, Rev, Volume};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -126,7 +126,7 @@ fn is_wanted(fleet: &Fleet, wanted: &v1::WatchRequest, event: &Event) -> bool {
             app_is(&row.app) && host_is(row.plan.host)
         }
         EventKind::Ended { reservation, .. } => app_is(&reservation.app) && host_is(reservation.plan.host),
-        EventKind::VolumeCreated(volume) | EventKind::VolumeDeleted(volume) => {
+        EventKind::VolumeCreated(volume) | EventKind::VolumeDeleted(volume) | EventKind::HoldExpired(volume) => {
             app_is(&volume.app) && host_is(volume.host)
         }
         EventKind::Host { name, .. } => wanted.app.is_empty() && (wanted.host.is_empty() || **name == *wanted.host),
@@ -140,17 +140,15 @@ fn shown(fleet: &Fleet, event: &Event) -> v1::Event {
         let spec = fleet.host_spec(row.plan.host).cloned().unwrap_or_default();
         convert::reservation(row, &spec)
     };
+    let volume = |row: &Volume| convert::volume(row, &fleet.host_spec(row.host).cloned().unwrap_or_default());
     let kind = match &event.kind {
         EventKind::Reserved(row) => Kind::Reserved(reservation(row)),
         EventKind::Confirmed(row) => Kind::Confirmed(reservation(row)),
         EventKind::Renewed(row) => Kind::Renewed(reservation(row)),
         EventKind::Ended { reservation: row, reason } => Kind::Ended(ended(reservation(row), reason)),
-        EventKind::VolumeCreated(volume) => {
-            Kind::VolumeCreated(convert::volume(volume, &fleet.host_spec(volume.host).cloned().unwrap_or_default()))
-        }
-        EventKind::VolumeDeleted(volume) => {
-            Kind::VolumeDeleted(convert::volume(volume, &fleet.host_spec(volume.host).cloned().unwrap_or_default()))
-        }
+        EventKind::VolumeCreated(row) => Kind::VolumeCreated(volume(row)),
+        EventKind::VolumeDeleted(row) => Kind::VolumeDeleted(volume(row)),
+        EventKind::HoldExpired(row) => Kind::VolumeHoldExpired(volume(row)),
         EventKind::Host { id, name, change } => {
             Kind::Host(v1::HostEvent { id: *id, name: name.to_string(), what: word(*change).to_owned() })
         }

@@ -4,14 +4,18 @@ use serde_json::json;
 
 use super::ls::volumes_table;
 use crate::{
-    arg::{compute::ComputeArgs, constraints::ConstraintArgs, request_id::RequestIdArg},
+    arg::{
+        compute::{ComputeArgs, HoldArgs},
+        constraints::ConstraintArgs,
+        request_id::RequestIdArg,
+    },
     context::{Context, Outcome},
     failure::Failure,
     json,
     unit::bytes,
 };
 
-/// Create a volume on a host that also has room for its machine
+/// Create a volume on a host that also has room for its machine, and hold that room
 #[derive(Debug, Args)]
 pub struct Create {
     name: String,
@@ -39,6 +43,9 @@ pub struct Create {
     compute: ComputeArgs,
 
     #[command(flatten)]
+    hold: HoldArgs,
+
+    #[command(flatten)]
     request_id: RequestIdArg,
 }
 
@@ -58,11 +65,20 @@ impl Create {
             constraints: Some(constraints),
             compute: self.compute.shape(),
             compute_image: self.compute.compute_image.unwrap_or_default(),
+            hold_ms: self.hold.hold_ms(),
+            no_hold: self.hold.no_hold,
+            fork_of: 0,
         };
-        let answer =
-            context.client.create_volume(request).await.map_err(|error| Failure::of_request(error, &request_id))?;
-        let volume = answer.volume.ok_or_else(|| Failure::internal("the answer holds no volume"))?;
-        let value = json!({ "rev": answer.rev, "request_id": request_id, "volume": json::volume(&volume) });
-        context.output.answer(&value, || volumes_table(std::slice::from_ref(&volume)))
+        create(&context, request).await
     }
+}
+
+/// Creates a volume and shows it.
+pub(super) async fn create(context: &Context, request: v1::CreateVolumeRequest) -> Outcome {
+    let request_id = request.request_id.clone();
+    let answer =
+        context.client.create_volume(request).await.map_err(|error| Failure::of_request(error, &request_id))?;
+    let volume = answer.volume.ok_or_else(|| Failure::internal("the answer holds no volume"))?;
+    let value = json!({ "rev": answer.rev, "request_id": request_id, "volume": json::volume(&volume) });
+    context.output.answer(&value, || volumes_table(std::slice::from_ref(&volume)))
 }

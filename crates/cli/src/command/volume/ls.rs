@@ -35,7 +35,7 @@ impl Ls {
 }
 
 pub(super) fn volumes_table(volumes: &[v1::Volume]) -> String {
-    let mut table = Table::new([">ID", "APP", "NAME", ">SIZE", "HOST", "REGION", "ZONE", "USED BY", "CREATED"]);
+    let mut table = Table::new([">ID", "APP", "NAME", ">SIZE", "HOST", "REGION", "ZONE", "USED BY", "HELD", "CREATED"]);
     for volume in volumes {
         table.row([
             volume.id.to_string(),
@@ -46,6 +46,7 @@ pub(super) fn volumes_table(volumes: &[v1::Volume]) -> String {
             volume.region.clone(),
             volume.zone.clone(),
             if volume.used_by == 0 { String::new() } else { volume.used_by.to_string() },
+            volume.hold.as_ref().map(|hold| time::until(hold.until_ms)).unwrap_or_default(),
             time::ago(volume.created_at_ms),
         ]);
     }

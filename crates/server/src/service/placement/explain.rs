@@ -4,8 +4,7 @@ use std::cmp::Reverse;
 
 use gantry_fleet::Fleet;
 use gantry_placement::{
-    Ask, Fits, InFlight, Planned, Planner, Ranked, Room, Sight, changes, choose_devices, fits, present_bytes, rank,
-    refusals,
+    Ask, Fits, InFlight, Planned, Planner, Ranked, Sight, changes, fits, plan_on, present_bytes, rank, refusals,
 };
 use gantry_proto::{
     convert::{self, explain::change},
@@ -26,7 +25,7 @@ pub(super) fn answer(fleet: &Fleet, rev: u64, request: &PlaceRequest, top: usize
     let fits = fits(fleet, &ask);
     v1::ExplainResponse {
         rev,
-        hosts: ranked.iter().take(top).filter_map(|ranked| ranked_host(fleet, request, &ask, ranked)).collect(),
+        hosts: ranked.iter().take(top).filter_map(|ranked| ranked_host(fleet, &ask, ranked)).collect(),
         feasible: ranked.len() as u64,
         rejections: convert::rejections(&refusals(fleet, &nothing, &ask)),
         image_bytes: ask.image.map_or(0, |image| image.size_bytes),
@@ -37,11 +36,10 @@ pub(super) fn answer(fleet: &Fleet, rev: u64, request: &PlaceRequest, top: usize
     }
 }
 
-fn ranked_host(fleet: &Fleet, request: &PlaceRequest, ask: &Ask<'_>, ranked: &Ranked) -> Option<v1::RankedHost> {
+fn ranked_host(fleet: &Fleet, ask: &Ask<'_>, ranked: &Ranked) -> Option<v1::RankedHost> {
     let host = fleet.host(ranked.host())?;
-    let gpu = request.shape.gpu.as_ref();
     let free_milli = ranked.device.map(|device| device.free_milli.into());
-    let devices = gpu.and_then(|gpu| choose_devices(gpu, &Room::applied(fleet, host, &request.app), free_milli));
+    let devices = plan_on(fleet, &InFlight::default(), ask, host.id, free_milli).map(|plan| plan.devices);
     Some(v1::RankedHost {
         host: host.spec.name.clone(),
         region: host.spec.region.clone(),
