@@ -7,4 +7,5 @@ pub(crate) mod member;
 mod placing;
 mod stalled;
 mod unreadable;
+mod volumes;
 mod watching;

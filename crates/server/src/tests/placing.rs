@@ -7,7 +7,7 @@ use super::member::{Member, place};
 use crate::call::{Answered, CallError, Placed, What};
 
 /// The answers to requests that the decider takes as one batch: on this one thread, nothing comes between them.
-async fn batch(member: &Member, requests: Vec<v1::PlaceRequest>) -> Vec<Result<Placed, CallError>> {
+pub(super) async fn batch(member: &Member, requests: Vec<v1::PlaceRequest>) -> Vec<Result<Placed, CallError>> {
     let node = member.deciding_node();
     let calls = requests.into_iter().map(|request| node.decide(What::place(request.try_into().unwrap()), None));
     let answers = join_all(calls).await.into_iter();
@@ -52,4 +52,36 @@ async fn a_call_waits_for_what_is_in_flight_and_not_for_luck() {
     requests.extend((0..7).map(|n| place(&format!("other-{n}"), 1)));
     let results = batch(&member, requests).await;
     assert_eq!(results.iter().flatten().count(), 8, "{results:?}");
+}
+
+/// The log positions that calls of a batch took.
+async fn revs_taken(member: &Member, requests: Vec<v1::PlaceRequest>) -> (u64, Vec<Result<Placed, CallError>>) {
+    let rev = || member.consensus.state().read().rev();
+    let before = rev();
+    let results = batch(member, requests).await;
+    (rev() - before, results)
+}
+
+#[tokio::test]
+async fn a_burst_is_one_log_entry_and_one_answer_a_machine() {
+    let member = Member::start().await;
+    let _agents = member.hosts(3).await;
+    let burst = |id: &str, count, all_or_nothing| v1::PlaceRequest { all_or_nothing, ..place(id, count) };
+    // Many requests share an entry too.
+    let (revs, results) = revs_taken(&member, vec![burst("gang", 10, true), burst("burst", 8, false)]).await;
+    assert_eq!(revs, 1, "{results:?}");
+    for (placed, count) in results.iter().zip([10, 8]) {
+        let placed = placed.as_ref().unwrap();
+        assert_eq!((placed.reservations.len(), placed.hosts.len(), placed.choices.len()), (count, count, count));
+        assert!(placed.reservations.iter().all(|row| row.rev == placed.rev) && placed.missing == 0);
+    }
+
+    // Six are left. A gang of seven gets nothing and writes nothing; a burst gets what there is, in one entry.
+    let (revs, results) = revs_taken(&member, vec![burst("large", 7, true)]).await;
+    assert!(matches!(&results[0], Err(CallError::Refused(gantry_types::Refused::NoCapacity { .. }))), "{results:?}");
+    assert_eq!(revs, 0, "a refusal is no log entry");
+    let (revs, results) = revs_taken(&member, vec![burst("part", 7, false)]).await;
+    let placed = results[0].as_ref().unwrap();
+    assert_eq!((revs, placed.reservations.len(), placed.missing), (1, 6, 1));
+    assert_eq!(placed.rejections.iter().map(|group| group.hosts).sum::<usize>(), 3);
 }
