@@ -423,6 +423,12 @@ fn layers_and_images() {
         ),
         ("layers is 16385", gone(vec![vec![0; 32]; limits::LAYERS_PER_REPORT + 1])),
     ]);
+    // A manifest may name a layer twice, which weighs once; the largest image is far from overflow.
+    let mut world = busy();
+    let same = Layer { size_bytes: limits::LAYER_BYTES, ..image.layers[0].clone() };
+    let large = Image { layers: vec![same; limits::LAYERS_PER_IMAGE], ..image.clone() };
+    world.apply(RecordImage { image: large }).unwrap();
+    assert_eq!(world.fleet.image("image").unwrap().size_bytes, limits::LAYER_BYTES);
     for text in ["", "sha256:", "sha512:00", "sha256:XYZ", "md5:d41d8cd98f00b204e9800998ecf8427e"] {
         let refused = Digest::parse("image.digest", text).unwrap_err();
         assert!(refused.to_string().starts_with("image.digest is"), "{refused}");
