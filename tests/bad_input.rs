@@ -20,7 +20,7 @@ async fn bad_requests_are_refused_and_change_nothing() {
     let first = client.place(place("taken", "app", 1_000)).await.expect("a good request is placed");
     let before = hash(&cluster).await;
 
-    let spoiled: [(&str, Spoil); 7] = [
+    let spoiled: [(&str, Spoil); 8] = [
         ("request_id", |r| r.request_id = "x".repeat(200)),
         ("app", |r| r.app.clear()),
         ("count", |r| r.count = 1_000_000_000),
@@ -28,6 +28,10 @@ async fn bad_requests_are_refused_and_change_nothing() {
         ("shape.memory_bytes", |r| r.shape.as_mut().unwrap().memory_bytes = u64::MAX),
         ("shape.gpu.milli", |r| r.shape.as_mut().unwrap().gpu.as_mut().unwrap().milli = 1_001),
         ("image", |r| r.image = "two words".into()),
+        ("constraints.volume_name", |r| {
+            let (volume_id, volume_name) = (1, "data".into());
+            r.constraints = Some(v1::Constraints { volume_id, volume_name, ..Default::default() });
+        }),
     ];
     for (field, spoil) in spoiled {
         let mut request = place("bad", "app", 1_000);

@@ -78,7 +78,9 @@ impl Fleet {
             request_id: request.request_id.clone(),
             group: request.constraints.group.clone(),
         });
-        self.end_hold(reservation.volume);
+        if reservation.volume != 0 {
+            self.end_hold(reservation.volume);
+        }
         self.link(&reservation);
         if reservation.volume != 0 {
             self.set_volume_user(reservation.volume, id);
