@@ -60,7 +60,7 @@ async fn what_a_volume_holds_is_for_its_machine_until_the_lease_ends() {
     let volume = create(&member, request("v", gpus(8))).await;
     let hold = volume.hold.clone().unwrap();
     assert_eq!((hold.devices.len(), hold.until_ms - volume.created_at_ms, &hold.shape), (8, 60_000, &gpus(8)));
-    assert_eq!(listed(&member).await, [volume.clone()]);
+    assert_eq!(listed(&member).await, std::slice::from_ref(&volume));
     let refused = member.placement().place(place("other", 1)).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
 
