@@ -21,6 +21,7 @@
 //! shapes cannot use now; this counts GPU that nothing will use in the end, and what others lose.
 
 mod bin;
+mod coarse;
 mod known;
 mod mix;
 mod scarcity;

@@ -4,6 +4,7 @@
 //! All of it follows the journal of touched hosts. What is relearnt now and then, prices and the mix of what is asked for,
 //! changes the scores of all hosts at once: then [`Sight::generation`] is another, and nothing scored before counts.
 
+pub(crate) mod likes;
 mod rows;
 mod seen;
 
@@ -13,6 +14,7 @@ use gantry_fleet::{Fleet, Host, ImageEntry, Journal};
 use gantry_types::{HostId, Shape, Stamp};
 
 use self::{
+    likes::Likes,
     rows::{Need, Rows},
     seen::Seen,
 };
@@ -29,6 +31,9 @@ use crate::{
 const STEP_MS: u64 = 100;
 /// Hosts whose pulls are looked at again with each step, whether or not somebody asks for them.
 const PULLING_PER_STEP: usize = 64;
+/// In a fleet of more hosts, what a machine strands is not told for all of them, only for those that are likely to be
+/// good: the choice may then not be the very best one.
+const HOSTS_EXACTLY: usize = 256;
 /// Prices are set anew once one in so many hosts got a machine, and at least so many machines were placed.
 const HOSTS_PER_PRICE: u64 = 4;
 const MACHINES_PER_PRICE: u64 = 64;
@@ -45,9 +50,8 @@ pub struct Sight {
     /// The shortest times of all hosts so far.
     fastest: Option<Paces>,
     outlook: Outlook,
+    likes: Likes,
     kinds: Vec<String>,
-    /// No host's least cost is below this.
-    least_cost: i64,
     seen: Seen,
     now_ms: Stamp,
     /// Machines placed since prices were set.
@@ -61,6 +65,8 @@ struct Detail {
     bin: Bin,
     /// Of any placement, in steps; once asked for.
     least_cost: Option<i64>,
+    /// What its room is like.
+    like: u32,
     paces: Paces,
     /// What the host fetches, as of that time; nothing where it fetches nothing.
     pulls: Option<Box<(Stamp, PullQueue)>>,
@@ -73,6 +79,8 @@ pub struct Asked<'a> {
     pub(crate) weights: Weights,
     app_number: Option<u32>,
     demand: Option<Demand>,
+    /// What the demand costs on hosts that were not looked at; nothing in a small fleet.
+    known: Option<likes::Known>,
     need: Need,
 }
 
@@ -147,6 +155,7 @@ impl Sight {
             self.relearn(fleet, in_flight);
         } else if self.placed >= MACHINES_PER_PRICE.max(fleet.host_count() as u64 / HOSTS_PER_PRICE) {
             self.outlook.reprice();
+            self.likes.forget_costs();
             self.placed = 0;
             self.generation += 1;
         }
@@ -167,7 +176,7 @@ impl Sight {
             self.seen.add_standing(fleet);
         }
         (self.rows, self.details, self.pulling) = (Rows::default(), Vec::new(), BTreeSet::new());
-        (self.fastest, self.least_cost) = (None, 0);
+        (self.fastest, self.likes) = (None, Likes::default());
         self.outlook = Outlook::default();
         self.now_ms = fleet.now();
         fleet.host_ids().for_each(|id| _ = self.rows.renew(fleet, in_flight, id));
@@ -208,7 +217,8 @@ impl Sight {
         }
         let detail = &mut self.details[at];
         if detail.bin != bin {
-            (detail.bin, detail.least_cost) = (bin, None);
+            (detail.like, detail.least_cost) = (self.likes.number(&bin), None);
+            detail.bin = bin;
         }
         let Some(host) = fleet.host(id) else {
             detail.pulls = None;
@@ -257,7 +267,21 @@ impl Sight {
     pub(crate) fn asked<'a>(&self, fleet: &Fleet, ask: Ask<'a>) -> Asked<'a> {
         let demand = ask.shape.map(|shape| demand(self.outlook.mix(), &self.kinds, shape));
         let (app_number, need) = (fleet.app_number(ask.app), Need::of(&ask));
-        Asked { ask, weights: Weights::DEFAULT, app_number, demand, need }
+        Asked { ask, weights: Weights::DEFAULT, app_number, demand, known: None, need }
+    }
+
+    /// As [`Sight::asked`], for finding a host without looking at all of them. To be handed back with [`Sight::done`].
+    pub(crate) fn asked_quickly<'a>(&mut self, fleet: &Fleet, ask: Ask<'a>) -> Asked<'a> {
+        let asked = self.asked(fleet, ask);
+        let demand = asked.demand.as_ref().filter(|_| fleet.host_count() > HOSTS_EXACTLY);
+        let known = demand.map(|demand| self.likes.take(&mut self.outlook, demand));
+        Asked { known, ..asked }
+    }
+
+    pub(crate) fn done(&mut self, asked: Asked<'_>) {
+        if let (Some(demand), Some(known)) = (asked.demand, asked.known) {
+            self.likes.put_back(&demand, known);
+        }
     }
 
     /// A host's place, or why it has none.
@@ -318,12 +342,12 @@ impl Sight {
         let region = asked.region_place(&fleet.host(id)?.spec.region);
         let detail = &mut self.details[id as usize];
         let missing_bytes = asked.ask.image.map_or(0, |image| image.size_bytes.saturating_sub(present_bytes));
-        let least_cost = match (&asked.demand, detail.least_cost) {
-            (None, _) => 0,
-            (Some(_), Some(known)) => known,
-            (Some(_), None) => *detail.least_cost.insert(self.outlook.least_cost(&detail.bin)),
+        let least_cost = match (&asked.demand, &asked.known, detail.least_cost) {
+            (None, _, _) => 0,
+            (Some(_), Some(known), _) => known.cost(detail.like),
+            (Some(_), None, Some(known)) => known,
+            (Some(_), None, None) => *detail.least_cost.insert(self.outlook.least_cost(&detail.bin)),
         };
-        self.least_cost = self.least_cost.min(least_cost);
         let outline = Outline {
             host: id,
             region,
@@ -342,7 +366,11 @@ impl Sight {
             region: 0,
             ready_us: at_best_us(missing_bytes, &self.fastest.unwrap_or_default()),
             more_at_most: FOLLOWERS,
-            least_cost: i64::MIN / 2,
+            least_cost: match (&asked.demand, &asked.known) {
+                (None, _) => 0,
+                (_, Some(known)) => known.least,
+                (_, None) => i64::MIN / 2,
+            },
         };
         Score::at_best(&asked.weights, &outline)
     }
@@ -422,7 +450,7 @@ fn demand(mix: &Mix, kinds: &[String], shape: &Shape) -> Demand {
             demand.kinds = mix.kinds(kinds.iter().filter(|kind| !is_slice(kind)).map(String::as_str));
         }
     }
-    demand
+    demand.coarse()
 }
 
 fn clamp(value: u64) -> u32 {
