@@ -33,7 +33,7 @@ const STEP_MS: u64 = 100;
 const PULLING_PER_STEP: usize = 64;
 /// In a fleet of more hosts, what a machine strands is not told for all of them, only for those that are likely to be
 /// good: the choice may then not be the very best one.
-const HOSTS_EXACTLY: usize = 256;
+const HOSTS_EXACTLY: usize = 2_048;
 /// Prices are set anew once one in so many hosts got a machine, and at least so many machines were placed.
 const HOSTS_PER_PRICE: u64 = 4;
 const MACHINES_PER_PRICE: u64 = 64;
@@ -51,6 +51,8 @@ pub struct Sight {
     fastest: Option<Paces>,
     outlook: Outlook,
     likes: Likes,
+    /// By host number: what its room is like.
+    likes_of: Vec<u32>,
     kinds: Vec<String>,
     seen: Seen,
     now_ms: Stamp,
@@ -65,8 +67,6 @@ struct Detail {
     bin: Bin,
     /// Of any placement, in steps; once asked for.
     least_cost: Option<i64>,
-    /// What its room is like.
-    like: u32,
     paces: Paces,
     /// What the host fetches, as of that time; nothing where it fetches nothing.
     pulls: Option<Box<(Stamp, PullQueue)>>,
@@ -154,10 +154,11 @@ impl Sight {
         if relearn || self.follow(fleet, in_flight, journal) {
             self.relearn(fleet, in_flight);
         } else if self.placed >= MACHINES_PER_PRICE.max(fleet.host_count() as u64 / HOSTS_PER_PRICE) {
-            self.outlook.reprice();
-            self.likes.forget_costs();
             self.placed = 0;
-            self.generation += 1;
+            if self.outlook.reprice() {
+                self.likes.forget_costs();
+                self.generation += 1;
+            }
         }
         self.position = Some(journal.end());
     }
@@ -214,11 +215,12 @@ impl Sight {
         let at = id as usize;
         if self.details.len() <= at {
             self.details.resize_with(at + 1, Detail::default);
+            self.likes_of.resize(at + 1, 0);
         }
         let detail = &mut self.details[at];
         if detail.bin != bin {
-            (detail.like, detail.least_cost) = (self.likes.number(&bin), None);
-            detail.bin = bin;
+            (detail.bin, detail.least_cost) = (bin, None);
+            self.likes_of[at] = self.likes.number(&detail.bin);
         }
         let Some(host) = fleet.host(id) else {
             detail.pulls = None;
@@ -338,13 +340,12 @@ impl Sight {
         id: HostId,
         present_bytes: u64,
     ) -> Option<Score> {
-        let row = *self.rows.may_fit(fleet, asked, id)?;
-        let region = asked.region_place(&fleet.host(id)?.spec.region);
+        let (&row, region) = self.rows.may_fit(fleet, asked, id)?;
         let detail = &mut self.details[id as usize];
         let missing_bytes = asked.ask.image.map_or(0, |image| image.size_bytes.saturating_sub(present_bytes));
         let least_cost = match (&asked.demand, &asked.known, detail.least_cost) {
             (None, _, _) => 0,
-            (Some(_), Some(known), _) => known.cost(detail.like),
+            (Some(_), Some(known), _) => known.cost(self.likes_of[id as usize]),
             (Some(_), None, Some(known)) => known,
             (Some(_), None, None) => *detail.least_cost.insert(self.outlook.least_cost(&detail.bin)),
         };
@@ -356,6 +357,13 @@ impl Sight {
             least_cost,
         };
         Some(Score::at_best(&asked.weights, &outline))
+    }
+
+    /// Whether a host could be better than one found before, by what its room is like alone. `bound` is that of its level.
+    pub(crate) fn may_be_better(&self, asked: &Asked<'_>, id: HostId, bound: Score, best: Score) -> bool {
+        let (Some(known), Some(&like)) = (&asked.known, self.likes_of.get(id as usize)) else { return true };
+        let dearer_us = score::stranded_us(known.cost(like) - known.least, &asked.weights);
+        bound.region < best.region || bound.cost_us.0.saturating_add(dearer_us) <= best.cost_us.0
     }
 
     /// The best that any host can score that fetches nothing and has so many bytes of the image or fewer.
@@ -377,6 +385,11 @@ impl Sight {
 }
 
 impl Asked<'_> {
+    /// Whether a host's outline bounds what it scores; otherwise it is an estimate.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.known.is_none()
+    }
+
     /// Where in the list of regions one is; the last place where it is not, which a constraint refuses.
     pub(crate) fn region_place(&self, region: &str) -> u16 {
         self.ask.constraints.region_place(region).map_or(u16::MAX, |place| place.min(usize::from(u16::MAX)) as u16)
