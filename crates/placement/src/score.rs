@@ -14,7 +14,7 @@ use std::cmp::Reverse;
 use gantry_fleet::{Host, ImageEntry};
 use gantry_types::HostId;
 
-pub(crate) use self::{share::FOLLOWERS, stranded::stranded_us};
+pub(crate) use self::share::FOLLOWERS;
 use crate::{
     Room, Weights,
     outlook::Slot,

@@ -8,13 +8,13 @@ pub(crate) mod likes;
 mod rows;
 mod seen;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, BinaryHeap};
 
 use gantry_fleet::{Fleet, Host, ImageEntry, Journal};
 use gantry_types::{HostId, Shape, Stamp};
 
 use self::{
-    likes::Likes,
+    likes::{Guess, Like, Likes},
     rows::{Need, Rows},
     seen::Seen,
 };
@@ -51,8 +51,6 @@ pub struct Sight {
     fastest: Option<Paces>,
     outlook: Outlook,
     likes: Likes,
-    /// By host number: what its room is like.
-    likes_of: Vec<u32>,
     kinds: Vec<String>,
     seen: Seen,
     now_ms: Stamp,
@@ -215,12 +213,11 @@ impl Sight {
         let at = id as usize;
         if self.details.len() <= at {
             self.details.resize_with(at + 1, Detail::default);
-            self.likes_of.resize(at + 1, 0);
         }
         let detail = &mut self.details[at];
         if detail.bin != bin {
             (detail.bin, detail.least_cost) = (bin, None);
-            self.likes_of[at] = self.likes.number(&detail.bin);
+            self.likes.set(id, fleet.host(id).map(|_| &detail.bin));
         }
         let Some(host) = fleet.host(id) else {
             detail.pulls = None;
@@ -345,7 +342,7 @@ impl Sight {
         let missing_bytes = asked.ask.image.map_or(0, |image| image.size_bytes.saturating_sub(present_bytes));
         let least_cost = match (&asked.demand, &asked.known, detail.least_cost) {
             (None, _, _) => 0,
-            (Some(_), Some(known), _) => known.cost(self.likes_of[id as usize]),
+            (Some(_), Some(known), _) => self.likes.of(id).map_or_else(|| known.least(), |like| known.guess(like).cost),
             (Some(_), None, Some(known)) => known,
             (Some(_), None, None) => *detail.least_cost.insert(self.outlook.least_cost(&detail.bin)),
         };
@@ -359,24 +356,38 @@ impl Sight {
         Some(Score::at_best(&asked.weights, &outline))
     }
 
-    /// Whether a host could be better than one found before, by what its room is like alone. `bound` is that of its level.
-    pub(crate) fn may_be_better(&self, asked: &Asked<'_>, id: HostId, bound: Score, best: Score) -> bool {
-        let (Some(known), Some(&like)) = (&asked.known, self.likes_of.get(id as usize)) else { return true };
-        let dearer_us = score::stranded_us(known.cost(like) - known.least, &asked.weights);
-        bound.region < best.region || bound.cost_us.0.saturating_add(dearer_us) <= best.cost_us.0
+    /// The kinds of room that hosts have, the best first, each with what is likely of its hosts where they have so many
+    /// bytes of the image or fewer.
+    pub(crate) fn likely(&self, asked: &Asked<'_>, present_bytes: u64) -> BinaryHeap<(Score, Like)> {
+        let Some(known) = &asked.known else { return BinaryHeap::new() };
+        let ready_us = self.at_best_us(asked, present_bytes);
+        let score = |like: Like| {
+            let Guess { cost, more } = known.guess(like);
+            let outline = Outline { host: 0, region: 0, ready_us, more_at_most: more, least_cost: cost };
+            (Score::at_best(&asked.weights, &outline), like)
+        };
+        self.likes.in_use().map(score).collect()
+    }
+
+    pub(crate) fn alike(&self, like: Like) -> impl Iterator<Item = HostId> {
+        self.likes.hosts(like)
+    }
+
+    fn at_best_us(&self, asked: &Asked<'_>, present_bytes: u64) -> u64 {
+        let missing_bytes = asked.ask.image.map_or(0, |image| image.size_bytes.saturating_sub(present_bytes));
+        at_best_us(missing_bytes, &self.fastest.unwrap_or_default())
     }
 
     /// The best that any host can score that fetches nothing and has so many bytes of the image or fewer.
     pub(crate) fn bound_of_all(&self, asked: &Asked<'_>, present_bytes: u64) -> Score {
-        let missing_bytes = asked.ask.image.map_or(0, |image| image.size_bytes.saturating_sub(present_bytes));
         let outline = Outline {
             host: 0,
             region: 0,
-            ready_us: at_best_us(missing_bytes, &self.fastest.unwrap_or_default()),
+            ready_us: self.at_best_us(asked, present_bytes),
             more_at_most: FOLLOWERS,
             least_cost: match (&asked.demand, &asked.known) {
                 (None, _) => 0,
-                (_, Some(known)) => known.least,
+                (_, Some(known)) => known.least(),
                 (_, None) => i64::MIN / 2,
             },
         };

@@ -9,8 +9,8 @@ use super::{
 
 /// How precise a rough room is: thousandths of a device, and leading bits behind the first one.
 const ROUGH_MILLI: u16 = 250;
-const ROUGH_CPU_BITS: u32 = 2;
-const ROUGH_MEMORY_BITS: u32 = 1;
+const ROUGH_CPU_BITS: u32 = 1;
+const ROUGH_MEMORY_BITS: u32 = 0;
 
 /// Free thousandths of one device. Ordered so that devices of a kind lie together, the fullest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,6 +79,14 @@ impl Bin {
         let by_gpu = parts / u32::from(demand.devices);
         let by = |have: u32, want: u32| have.checked_div(want).unwrap_or(u32::MAX);
         by_gpu.min(by(self.cpu_milli, demand.cpu_milli)).min(by(self.memory_mib, demand.memory_mib))
+    }
+
+    /// How many more than one would fit, up to `limit`, whether they want GPU or not.
+    pub(crate) fn followers(&self, demand: &Demand, limit: u64) -> u64 {
+        let by = |have: u32, want: u32| have.checked_div(want).unwrap_or(u32::MAX);
+        let by_rest = by(self.cpu_milli, demand.cpu_milli).min(by(self.memory_mib, demand.memory_mib));
+        let fit = if demand.devices == 0 { by_rest } else { self.capacity(demand).min(by_rest) };
+        u64::from(fit.saturating_sub(1)).min(limit)
     }
 
     /// The host after a demand took the devices that are fullest.

@@ -1,7 +1,7 @@
 //! GPU that the placement makes useless to others, as the [outlook](crate::outlook) expects it.
 
 use super::Term;
-use crate::{Weights, outlook::STEP_MILLI};
+use crate::outlook::STEP_MILLI;
 
 /// A GPU that nobody can use is worth a minute of waiting.
 const GPU_MILLI_US: i64 = 60_000;
@@ -12,11 +12,6 @@ pub(super) const TERM: Term = Term {
     at_least_us: |outline| us(outline.least_cost),
     weight: |weights| weights.stranded,
 };
-
-/// What so many steps of the outlook come to in the end.
-pub(crate) fn stranded_us(steps: i64, weights: &Weights) -> i64 {
-    us(steps).saturating_mul(weights.stranded.into()) / 1_000
-}
 
 fn us(steps: i64) -> i64 {
     steps.saturating_mul(STEP_MILLI * GPU_MILLI_US)
