@@ -143,7 +143,7 @@ fn together(args: &Args, scenario: &Scenario, policy: Policy, jobs: &[(&u64, &Wo
             running.push(scope.spawn(move || simulate::run(policy, scenario, workload, fleet, seed)));
         }
         let joined = running.into_iter().map(|thread| match thread.join() {
-            Ok(outcome) => Ok(outcome),
+            Ok(outcome) => outcome,
             Err(_) => bail!("a run failed"),
         });
         joined.collect()

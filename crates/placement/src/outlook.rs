@@ -21,6 +21,7 @@
 //! shapes cannot use now; this counts GPU that nothing will use in the end, and what others lose.
 
 mod bin;
+mod coarse;
 mod known;
 mod mix;
 mod scarcity;
@@ -110,10 +111,14 @@ impl Outlook {
         self.scarcity.changed(&self.mix, capacities, after.free_gpu_milli() - before.free_gpu_milli());
     }
 
-    /// Sets the prices by what is free now.
-    pub fn reprice(&mut self) {
-        self.scarcity.price(&self.mix);
-        self.known.forget_fits();
+    /// Sets the prices by what is free now. Returns whether they are others: a little more or less is not worth finding
+    /// everything out anew.
+    pub fn reprice(&mut self) -> bool {
+        let is_other = self.scarcity.price(&self.mix);
+        if is_other {
+            self.known.forget_fits();
+        }
+        is_other
     }
 }
 

@@ -3,7 +3,7 @@
 mod volumes;
 
 use gantry_fleet::{Fleet, Journal, Touched};
-use gantry_types::{Constraints, HostId, PlaceRequest, Plan, Refused, RejectionGroup};
+use gantry_types::{Constraints, HostId, PlaceRequest, Plan, Refused, RejectionGroup, Shape};
 
 use crate::{
     Ask, Costs, InFlight, Ranked, Sight, plan_on, present_bytes, rankings::Rankings, readiness::Estimate, refusals,
@@ -88,6 +88,11 @@ impl Planner {
         self.attempt(fleet, request, true).map_err(|groups| no_capacity(fleet, groups))
     }
 
+    /// So many machines of a shape are known to come, as from what was asked for before: what is placed leaves room for them.
+    pub fn expect(&mut self, shape: &Shape, machines: u64) {
+        self.sight.count(shape, machines);
+    }
+
     /// As [`Planner::plan`], for a caller that does not ask why there is no room, which costs a look at every host.
     pub fn try_plan(&mut self, fleet: &Fleet, request: &PlaceRequest) -> Option<Planned> {
         self.attempt(fleet, request, false).ok()
@@ -141,7 +146,7 @@ impl Planner {
     fn learn<'a>(&mut self, fleet: &'a Fleet, request: &'a PlaceRequest) -> Asked<'a> {
         self.sight.count(&request.shape, request.count.into());
         self.sight.catch_up(fleet, &self.in_flight, &self.journal);
-        self.sight.asked(fleet, Ask::machine(fleet, request))
+        self.sight.asked_quickly(fleet, Ask::machine(fleet, request))
     }
 
     /// Says why machines are missing, and takes back the plans of a request that is refused as a whole.
@@ -188,6 +193,7 @@ impl Planner {
             planned.plans.push(plan);
         }
         planned.missing = count - planned.plans.len() as u32;
+        self.sight.done(asked);
         planned
     }
 

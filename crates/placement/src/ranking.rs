@@ -11,7 +11,7 @@ use std::{collections::BinaryHeap, hash::Hash, sync::Arc};
 use gantry_fleet::{Fleet, ImageEntry, ImageLayer, Journal};
 use gantry_types::{HostId, PlaceRequest, Stamp};
 
-use crate::{InFlight, Ranked, Score, Sight, present_bytes, sight::Asked};
+use crate::{InFlight, Ranked, Score, Sight, present_bytes, search::LOOKS, sight::Asked};
 use zones::ZoneAnswers;
 
 /// Entries a host beyond which those out of date are swept out of the heap.
@@ -193,16 +193,21 @@ impl Ranking {
             }
         }
         self.touched = touched;
-        loop {
+        let mut found: Option<Ranked> = None;
+        for looks in 0.. {
             let top = self.top()?;
             let host = fleet.host(top.score.host.0)?;
             if self.is_known(top) {
                 // What else there is to say of it was not kept.
                 return sight.look(fleet, in_flight, asked, host).ok();
             }
+            if looks >= LOOKS && found.is_some() && !asked.is_exact() {
+                return found;
+            }
             self.heap.pop();
-            self.look(fleet, in_flight, sight, asked, top.score.host.0);
+            found = found.max(self.look(fleet, in_flight, sight, asked, top.score.host.0));
         }
+        None
     }
 
     /// The first entry that counts.
@@ -221,18 +226,24 @@ impl Ranking {
     }
 
     /// Scores a host as it is now.
-    fn look(&mut self, fleet: &Fleet, in_flight: &InFlight, sight: &mut Sight, asked: &Asked<'_>, id: HostId) {
+    fn look(
+        &mut self,
+        fleet: &Fleet,
+        in_flight: &InFlight,
+        sight: &mut Sight,
+        asked: &Asked<'_>,
+        id: HostId,
+    ) -> Option<Ranked> {
         let cell = &mut self.cells[id as usize];
         cell.version = cell.version.wrapping_add(1);
         self.known.replace(id as usize, true);
         // A host that is gone is known to be no choice.
-        let Some(host) = fleet.host(id) else { return };
-        if let Ok(ranked) = sight.look(fleet, in_flight, asked, host) {
-            self.heap.push(Entry { score: ranked.score, version: cell.version });
-            if sight.is_pulling(id) {
-                self.pulling.push(id);
-            }
+        let ranked = sight.look(fleet, in_flight, asked, fleet.host(id)?).ok()?;
+        self.heap.push(Entry { score: ranked.score, version: cell.version });
+        if sight.is_pulling(id) {
+            self.pulling.push(id);
         }
+        Some(ranked)
     }
 }
 

@@ -2,21 +2,40 @@
 //! change in between for them.
 //!
 //! Hosts that fetch something come first, as what they have says little of how soon they are ready; then those that have
-//! the most of the image. Most are ruled out by a row of numbers, those left by a bound on their score, and few are looked
-//! at in full.
+//! the most of the image, as long as they can be better than what was found. In a large fleet, of many hosts that have as
+//! much of it the most promising kinds of room come first.
 
-use gantry_fleet::{Fleet, Journal};
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use gantry_fleet::{Fleet, HostSet, Journal};
 use gantry_types::HostId;
 
-use crate::{InFlight, Ranked, Sight, overlaps::Overlaps, present_bytes, sight::Asked};
+use crate::{InFlight, Ranked, Score, Sight, overlaps::Overlaps, present_bytes, sight::Asked};
+
+/// Hosts that are looked at in full, where outlines are estimates.
+pub(crate) const LOOKS: usize = 16;
+/// Hosts that have as much of the image as each other, beyond which they come by their room.
+const FEW: usize = 128;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Search {
     overlaps: Overlaps,
 }
 
+/// One search.
+struct Hunt<'a, 'q> {
+    fleet: &'a Fleet,
+    in_flight: &'a InFlight,
+    sight: &'a mut Sight,
+    asked: &'a mut Asked<'q>,
+    is_exact: bool,
+    /// Hosts to look at, the worst first.
+    candidates: BinaryHeap<Reverse<Score>>,
+    best: Option<Ranked>,
+}
+
 impl Search {
-    /// The best host, the same as looking at all would find. `layers` says which hosts' layers changed.
+    /// The best host. `layers` says which hosts' layers changed.
     pub(crate) fn best(
         &mut self,
         fleet: &Fleet,
@@ -25,28 +44,94 @@ impl Search {
         asked: &mut Asked<'_>,
         layers: &Journal,
     ) -> Option<Ranked> {
-        let mut best: Option<Ranked> = None;
-        let look = |sight: &mut Sight, asked: &mut Asked<'_>, best: &mut Option<Ranked>, id: HostId, bytes: u64| {
-            let Some(bound) = sight.bound(fleet, asked, id, bytes) else { return };
-            if best.is_some_and(|best| best.score >= bound) {
-                return;
-            }
-            let Some(host) = fleet.host(id) else { return };
-            *best = (*best).max(sight.look(fleet, in_flight, asked, host).ok());
-        };
-        if asked.ask.image.is_some() {
-            let pulling: Vec<HostId> = sight.pulling().collect();
+        let is_exact = asked.is_exact();
+        let mut hunt = Hunt { fleet, in_flight, sight, asked, is_exact, candidates: BinaryHeap::new(), best: None };
+        hunt.run(&mut self.overlaps, layers);
+        if hunt.best.is_none() && !is_exact {
+            // Those that seemed to be good are refused for reasons that outlines do not show.
+            hunt.is_exact = true;
+            hunt.run(&mut self.overlaps, layers);
+        }
+        hunt.best
+    }
+}
+
+impl Hunt<'_, '_> {
+    fn run(&mut self, overlaps: &mut Overlaps, layers: &Journal) {
+        let image = self.asked.ask.image;
+        if image.is_some() {
+            let pulling: Vec<HostId> = self.sight.pulling().collect();
             for id in pulling {
-                let bytes = fleet.host(id).map_or(0, |host| present_bytes(asked.ask.image, host));
-                look(sight, asked, &mut best, id, bytes);
+                let bytes = self.fleet.host(id).map_or(0, |host| present_bytes(image, host));
+                self.propose(id, bytes);
             }
         }
-        for (bytes, hosts) in self.overlaps.of(fleet, asked.ask.image, layers).levels() {
-            if best.is_some_and(|best| best.score >= sight.bound_of_all(asked, bytes)) {
+        for (bytes, hosts) in overlaps.of(self.fleet, image, layers).levels() {
+            if self.is_exact {
+                self.look();
+            }
+            if self.has_better(self.sight.bound_of_all(self.asked, bytes)) {
                 break;
             }
-            hosts.for_each(|id| look(sight, asked, &mut best, id, bytes));
+            if self.is_exact || hosts.len() <= FEW {
+                hosts.for_each(|id| _ = self.propose(id, bytes));
+            } else {
+                self.propose_by_room(hosts, bytes);
+            }
         }
-        best
+        self.look();
+    }
+
+    /// Whether a host that can be no better than this need not be looked at.
+    fn has_better(&self, score: Score) -> bool {
+        if self.is_exact {
+            return self.best.is_some_and(|best| best.score >= score);
+        }
+        self.candidates.len() >= LOOKS && self.candidates.peek().is_some_and(|worst| worst.0 >= score)
+    }
+
+    /// Notes a host by the best that it can be, unless there are better ones.
+    fn propose(&mut self, id: HostId, present_bytes: u64) -> bool {
+        let Some(bound) = self.sight.bound(self.fleet, self.asked, id, present_bytes) else { return false };
+        if self.has_better(bound) {
+            return false;
+        }
+        if !self.is_exact && self.candidates.len() >= LOOKS {
+            self.candidates.pop();
+        }
+        self.candidates.push(Reverse(bound));
+        true
+    }
+
+    /// Proposes hosts that have so many bytes of the image by what their room is like.
+    fn propose_by_room(&mut self, hosts: &HostSet, present_bytes: u64) {
+        let mut likely = self.sight.likely(self.asked, present_bytes);
+        while let Some((score, like)) = likely.pop() {
+            if self.has_better(score) {
+                return;
+            }
+            let alike: Vec<HostId> = self.sight.alike(like).filter(|&id| hosts.contains(id)).collect();
+            // Beyond so many, the others are no better as far as is known.
+            let mut proposed = 0;
+            for id in alike {
+                proposed += usize::from(self.propose(id, present_bytes));
+                if proposed >= LOOKS {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Looks at the candidates, the best first.
+    fn look(&mut self) {
+        let mut bounds: Vec<Score> = self.candidates.drain().map(|bound| bound.0).collect();
+        bounds.sort_unstable_by(|a, b| b.cmp(a));
+        for bound in bounds {
+            if self.best.is_some_and(|best| best.score >= bound) {
+                break;
+            }
+            let Some(host) = self.fleet.host(bound.host.0) else { continue };
+            self.best = self.best.max(self.sight.look(self.fleet, self.in_flight, self.asked, host).ok());
+        }
     }
 }

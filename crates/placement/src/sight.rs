@@ -4,15 +4,17 @@
 //! All of it follows the journal of touched hosts. What is relearnt now and then, prices and the mix of what is asked for,
 //! changes the scores of all hosts at once: then [`Sight::generation`] is another, and nothing scored before counts.
 
+pub(crate) mod likes;
 mod rows;
 mod seen;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, BinaryHeap};
 
 use gantry_fleet::{Fleet, Host, ImageEntry, Journal};
 use gantry_types::{HostId, Shape, Stamp};
 
 use self::{
+    likes::{Guess, Like, Likes},
     rows::{Need, Rows},
     seen::Seen,
 };
@@ -30,6 +32,9 @@ use crate::{
 const STEP_MS: u64 = 100;
 /// Hosts whose pulls are looked at again with each step, whether or not somebody asks for them.
 const PULLING_PER_STEP: usize = 64;
+/// In a fleet of more hosts, what a machine strands is not told for all of them, only for those that are likely to be
+/// good: the choice may then not be the very best one.
+const HOSTS_EXACTLY: usize = 2_048;
 /// Prices are set anew once one in so many hosts got a machine, and at least so many machines were placed.
 const HOSTS_PER_PRICE: u64 = 4;
 const MACHINES_PER_PRICE: u64 = 64;
@@ -46,9 +51,8 @@ pub struct Sight {
     /// The shortest times of all hosts so far.
     fastest: Option<Paces>,
     outlook: Outlook,
+    likes: Likes,
     kinds: Vec<String>,
-    /// No host's least cost is below this.
-    least_cost: i64,
     seen: Seen,
     /// What was known of layers of one content: what is missing of an image depends on it, on every host.
     twins_learnt: u64,
@@ -76,6 +80,8 @@ pub struct Asked<'a> {
     pub(crate) weights: Weights,
     app_number: Option<u32>,
     demand: Option<Demand>,
+    /// What the demand costs on hosts that were not looked at; nothing in a small fleet.
+    known: Option<likes::Known>,
     need: Need,
     /// Of the image, in layers whose content may be on a host under another digest.
     twin_bytes: u64,
@@ -151,9 +157,11 @@ impl Sight {
         if relearn || self.follow(fleet, in_flight, journal) {
             self.relearn(fleet, in_flight);
         } else if self.placed >= MACHINES_PER_PRICE.max(fleet.host_count() as u64 / HOSTS_PER_PRICE) {
-            self.outlook.reprice();
             self.placed = 0;
-            self.generation += 1;
+            if self.outlook.reprice() {
+                self.likes.forget_costs();
+                self.generation += 1;
+            }
         }
         if self.twins_learnt != fleet.twins_learnt() {
             fleet.hosts().for_each(|host| self.look_at_pulls_of(fleet, in_flight, host));
@@ -177,7 +185,7 @@ impl Sight {
             self.seen.add_standing(fleet);
         }
         (self.rows, self.details, self.pulling) = (Rows::default(), Vec::new(), BTreeSet::new());
-        (self.fastest, self.least_cost) = (None, 0);
+        (self.fastest, self.likes) = (None, Likes::default());
         self.outlook = Outlook::default();
         self.now_ms = fleet.now();
         fleet.host_ids().for_each(|id| _ = self.rows.renew(fleet, in_flight, id));
@@ -220,6 +228,7 @@ impl Sight {
         let detail = &mut self.details[at];
         if detail.bin != bin {
             (detail.bin, detail.least_cost) = (bin, None);
+            self.likes.set(id, fleet.host(id).map(|_| &detail.bin));
         }
         let Some(host) = fleet.host(id) else {
             detail.pulls = None;
@@ -272,7 +281,21 @@ impl Sight {
         let twins = layers.filter(|layer| !fleet.twins(layer.layer).is_empty());
         let twin_bytes = twins.map(|layer| layer.size_bytes).sum();
         let weights = Weights::of(fleet.policy(ask.app));
-        Asked { ask, weights, app_number, demand, need, twin_bytes }
+        Asked { ask, weights, app_number, demand, known: None, need, twin_bytes }
+    }
+
+    /// As [`Sight::asked`], for finding a host without looking at all of them. To be handed back with [`Sight::done`].
+    pub(crate) fn asked_quickly<'a>(&mut self, fleet: &Fleet, ask: Ask<'a>) -> Asked<'a> {
+        let asked = self.asked(fleet, ask);
+        let demand = asked.demand.as_ref().filter(|_| fleet.host_count() > HOSTS_EXACTLY);
+        let known = demand.map(|demand| self.likes.take(&mut self.outlook, demand));
+        Asked { known, ..asked }
+    }
+
+    pub(crate) fn done(&mut self, asked: Asked<'_>) {
+        if let (Some(demand), Some(known)) = (asked.demand, asked.known) {
+            self.likes.put_back(&demand, known);
+        }
     }
 
     /// A host's place, or why it has none. Where any volume of a name will do, it is the place with the one that a machine
@@ -351,16 +374,15 @@ impl Sight {
         id: HostId,
         present_bytes: u64,
     ) -> Option<Score> {
-        let row = *self.rows.may_fit(fleet, asked, id)?;
-        let region = asked.region_place(fleet, &fleet.host(id)?.spec.region);
+        let (&row, region) = self.rows.may_fit(fleet, asked, id)?;
         let detail = &mut self.details[id as usize];
         let missing_bytes = asked.fetched_at_least_bytes(present_bytes);
-        let least_cost = match (&asked.demand, detail.least_cost) {
-            (None, _) => 0,
-            (Some(_), Some(known)) => known,
-            (Some(_), None) => *detail.least_cost.insert(self.outlook.least_cost(&detail.bin)),
+        let least_cost = match (&asked.demand, &asked.known, detail.least_cost) {
+            (None, _, _) => 0,
+            (Some(_), Some(known), _) => self.likes.of(id).map_or_else(|| known.least(), |like| known.guess(like).cost),
+            (Some(_), None, Some(known)) => known,
+            (Some(_), None, None) => *detail.least_cost.insert(self.outlook.least_cost(&detail.bin)),
         };
-        self.least_cost = self.least_cost.min(least_cost);
         let outline = Outline {
             host: id,
             region,
@@ -371,15 +393,39 @@ impl Sight {
         Some(Score::at_best(&asked.weights, &outline))
     }
 
+    /// The kinds of room that hosts have, the best first, each with what is likely of its hosts where they have so many
+    /// bytes of the image or fewer.
+    pub(crate) fn likely(&self, asked: &Asked<'_>, present_bytes: u64) -> BinaryHeap<(Score, Like)> {
+        let Some(known) = &asked.known else { return BinaryHeap::new() };
+        let ready_us = self.at_best_us(asked, present_bytes);
+        let score = |like: Like| {
+            let Guess { cost, more } = known.guess(like);
+            let outline = Outline { host: 0, region: 0, ready_us, more_at_most: more, least_cost: cost };
+            (Score::at_best(&asked.weights, &outline), like)
+        };
+        self.likes.in_use().map(score).collect()
+    }
+
+    pub(crate) fn alike(&self, like: Like) -> impl Iterator<Item = HostId> {
+        self.likes.hosts(like)
+    }
+
+    fn at_best_us(&self, asked: &Asked<'_>, present_bytes: u64) -> u64 {
+        at_best_us(asked.fetched_at_least_bytes(present_bytes), &self.fastest.unwrap_or_default())
+    }
+
     /// The best that any host can score that fetches nothing and has so many bytes of the image or fewer.
     pub(crate) fn bound_of_all(&self, asked: &Asked<'_>, present_bytes: u64) -> Score {
-        let missing_bytes = asked.fetched_at_least_bytes(present_bytes);
         let outline = Outline {
             host: 0,
             region: 0,
-            ready_us: at_best_us(missing_bytes, &self.fastest.unwrap_or_default()),
+            ready_us: self.at_best_us(asked, present_bytes),
             more_at_most: FOLLOWERS,
-            least_cost: i64::MIN / 2,
+            least_cost: match (&asked.demand, &asked.known) {
+                (None, _) => 0,
+                (_, Some(known)) => known.least(),
+                (_, None) => i64::MIN / 2,
+            },
         };
         Score::at_best(&asked.weights, &outline)
     }
@@ -391,6 +437,11 @@ impl Asked<'_> {
     fn fetched_at_least_bytes(&self, present_bytes: u64) -> u64 {
         let size_bytes = self.ask.image.map_or(0, |image| image.size_bytes);
         size_bytes.saturating_sub(present_bytes).saturating_sub(self.twin_bytes)
+    }
+
+    /// Whether a host's outline bounds what it scores; otherwise it is an estimate.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.known.is_none()
     }
 
     /// Where in the list of regions one is; the last place where it is not, which a constraint refuses.
@@ -468,7 +519,7 @@ fn demand(mix: &Mix, kinds: &[String], shape: &Shape) -> Demand {
             demand.kinds = mix.kinds(kinds.iter().filter(|kind| !is_slice(kind)).map(String::as_str));
         }
     }
-    demand
+    demand.coarse()
 }
 
 fn clamp(value: u64) -> u32 {

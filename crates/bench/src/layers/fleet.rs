@@ -72,11 +72,13 @@ impl Fleet {
         self.cells[layer as usize * self.hosts.len() + host].used != 0
     }
 
+    #[cfg(test)]
     pub fn room_bytes(&self, host: usize) -> u64 {
         self.cache_bytes.saturating_sub(self.hosts[host].cached_bytes)
     }
 
     /// The host's layers, the one used longest ago first.
+    #[cfg(test)]
     pub fn oldest(&self, host: usize) -> impl Iterator<Item = LayerNo> {
         let all = self.hosts.len();
         let valid = move |&&(used, layer): &&(u32, LayerNo)| self.cells[layer as usize * all + host].used == used;

@@ -34,19 +34,10 @@ pub struct Arrival {
     pub machines: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub struct Moved {
-    pub at_us: u64,
-    pub app: u32,
-    pub image: ImageNo,
-}
-
 /// Times and choices that are equal for every policy.
 #[derive(Debug)]
 pub struct Workload {
     pub arrivals: Vec<Arrival>,
-    /// When apps' images change, in the order of time.
-    pub moves: Vec<Moved>,
     /// How long the n-th machine of all lives once it is ready.
     pub lives_us: Vec<u64>,
 }
@@ -142,17 +133,7 @@ impl Workload {
             Arrival { at_us: at as u64, app: app as u32, image: scenario.current(app, at / last), machines }
         });
         let arrivals = arrivals.collect();
-        Self { arrivals, moves: moves(scenario, last), lives_us }
+        Self { arrivals, lives_us }
     }
 }
 
-fn moves(scenario: &Scenario, last_us: f64) -> Vec<Moved> {
-    let of_app = |(app, images): (usize, &Vec<(f64, ImageNo)>)| -> Vec<Moved> {
-        let moved =
-            |&(at, image): &(f64, ImageNo)| Moved { at_us: (at * last_us).ceil() as u64, app: app as u32, image };
-        images.iter().map(moved).collect()
-    };
-    let mut moves: Vec<Moved> = scenario.apps.iter().enumerate().flat_map(of_app).collect();
-    moves.sort_by_key(|moved| moved.at_us);
-    moves
-}

@@ -2,7 +2,15 @@
 
 use smallvec::SmallVec;
 
-use super::Demand;
+use super::{
+    Demand,
+    coarse::{coarse, to_bits},
+};
+
+/// How precise a rough room is: thousandths of a device, and leading bits behind the first one.
+const ROUGH_MILLI: u16 = 250;
+const ROUGH_CPU_BITS: u32 = 1;
+const ROUGH_MEMORY_BITS: u32 = 0;
 
 /// Free thousandths of one device. Ordered so that devices of a kind lie together, the fullest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,8 +20,8 @@ pub struct Slot {
     pub free_milli: u16,
 }
 
-/// What is free on a host. Devices of one kind are exchangeable, so they are kept sorted: hosts that offer the same are
-/// the same value.
+/// What is free on a host. Devices of one kind are exchangeable, so they are kept sorted, and of CPU and memory the
+/// leading bits are enough: hosts that offer about the same are the same value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Bin {
     pub cpu_milli: u32,
@@ -25,7 +33,18 @@ impl Bin {
     pub fn new(cpu_milli: u32, memory_mib: u32, slots: impl IntoIterator<Item = Slot>) -> Self {
         let mut slots: SmallVec<[Slot; 8]> = slots.into_iter().collect();
         slots.sort_unstable();
-        Self { cpu_milli, memory_mib, slots }
+        Self { cpu_milli: coarse(cpu_milli), memory_mib: coarse(memory_mib), slots }
+    }
+
+    /// A room that many others are like.
+    pub(crate) fn rough(&self) -> Self {
+        let slots =
+            self.slots.iter().map(|slot| Slot { free_milli: slot.free_milli / ROUGH_MILLI * ROUGH_MILLI, ..*slot });
+        Self {
+            cpu_milli: to_bits(self.cpu_milli, ROUGH_CPU_BITS),
+            memory_mib: to_bits(self.memory_mib, ROUGH_MEMORY_BITS),
+            slots: slots.collect(),
+        }
     }
 
     pub fn free_gpu_milli(&self) -> i64 {
@@ -62,6 +81,14 @@ impl Bin {
         by_gpu.min(by(self.cpu_milli, demand.cpu_milli)).min(by(self.memory_mib, demand.memory_mib))
     }
 
+    /// How many more than one would fit, up to `limit`, whether they want GPU or not.
+    pub(crate) fn followers(&self, demand: &Demand, limit: u64) -> u64 {
+        let by = |have: u32, want: u32| have.checked_div(want).unwrap_or(u32::MAX);
+        let by_rest = by(self.cpu_milli, demand.cpu_milli).min(by(self.memory_mib, demand.memory_mib));
+        let fit = if demand.devices == 0 { by_rest } else { self.capacity(demand).min(by_rest) };
+        u64::from(fit.saturating_sub(1)).min(limit)
+    }
+
     /// The host after a demand took the devices that are fullest.
     pub fn taken(&self, demand: &Demand) -> Self {
         let mut after = self.clone();
@@ -71,9 +98,10 @@ impl Bin {
     }
 
     /// The ways to take a demand that differ: a share may go to devices of different fullness or kind. With the
-    /// device that a share goes to.
+    /// device that a share goes to. Whether CPU and memory suffice is not asked: who knows them to the last bit has said so.
     pub(super) fn options(&self, demand: &Demand) -> SmallVec<[(Option<Slot>, Self); 4]> {
-        if !self.fits(demand) {
+        let devices = usize::from(demand.devices);
+        if self.fitting(demand).take(devices).count() < devices {
             return SmallVec::new();
         }
         if !demand.is_share() {
@@ -81,28 +109,20 @@ impl Bin {
         }
         let mut last = None;
         let distinct = self.fitting(demand).filter(|&at| last.replace(self.slots[at]) != Some(self.slots[at]));
-        let positions: SmallVec<[usize; 8]> = distinct.collect();
         let option = |at: usize| {
             let mut after = self.clone();
             after.take(demand, &[at]);
             (Some(self.slots[at]), after)
         };
-        positions.into_iter().map(option).collect()
+        distinct.map(option).collect()
     }
 
     fn take(&mut self, demand: &Demand, devices: &[usize]) {
-        self.cpu_milli -= demand.cpu_milli;
-        self.memory_mib -= demand.memory_mib;
+        self.cpu_milli = coarse(self.cpu_milli.saturating_sub(demand.cpu_milli));
+        self.memory_mib = coarse(self.memory_mib.saturating_sub(demand.memory_mib));
         for &at in devices {
             self.slots[at].free_milli -= demand.milli;
         }
         self.slots.sort_unstable();
-    }
-}
-
-#[cfg(test)]
-impl Bin {
-    pub(super) fn with_memory(self, memory_mib: u32) -> Self {
-        Self { memory_mib, ..self }
     }
 }

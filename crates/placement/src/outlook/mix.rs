@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::coarse::coarse;
+
 /// Shapes that are told apart; rarer ones are left out.
 const DEMANDS: usize = 512;
 /// Kinds of devices that are told apart: one bit each.
@@ -21,6 +23,11 @@ pub struct Demand {
 }
 
 impl Demand {
+    /// The same to the precision of a [`super::Bin`].
+    pub fn coarse(self) -> Self {
+        Self { cpu_milli: coarse(self.cpu_milli), memory_mib: coarse(self.memory_mib), ..self }
+    }
+
     pub fn accepts(&self, kind: u8) -> bool {
         self.kinds == 0 || self.kinds >> kind & 1 == 1
     }

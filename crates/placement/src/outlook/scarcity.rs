@@ -7,6 +7,9 @@ const UNIT: i64 = 1 << 16;
 /// The least part of the free GPU that a demand is taken to be able to use: its price grows no further.
 const LEAST_PART: i64 = 50;
 
+/// Prices that differ by less than this part are about the same.
+const NEAR: u64 = 8;
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scarcity {
     /// By demand: GPU that it could get, in thousandths, summed over the hosts.
@@ -31,7 +34,8 @@ impl Scarcity {
         }
     }
 
-    pub(super) fn price(&mut self, mix: &Mix) {
+    /// Returns whether prices are others than before; they stay where all are about the same.
+    pub(super) fn price(&mut self, mix: &Mix) -> bool {
         let asked = |(demand, count): &(super::Demand, u32)| i64::from(*count) * demand.gpu_milli();
         let all: i64 = mix.demands().iter().map(asked).sum::<i64>().max(1);
         let free = self.free.max(1);
@@ -44,7 +48,13 @@ impl Scarcity {
             )
             .unwrap_or(i64::MAX)
         });
-        self.prices = prices.collect();
+        let prices: Vec<i64> = prices.collect();
+        let is_near = |(now, before): (&i64, &i64)| now.abs_diff(*before) <= before.unsigned_abs() / NEAR;
+        if prices.len() == self.prices.len() && prices.iter().zip(&self.prices).all(is_near) {
+            return false;
+        }
+        self.prices = prices;
+        true
     }
 
     /// In thousandths of a GPU, for what fits before and after, by demand.

@@ -10,8 +10,6 @@ const FUTURES: usize = 32;
 const REQUESTS: usize = 80;
 /// How often a machine with GPU comes along, beside one without of [`cpu_weight`].
 const GPU_WEIGHT: u64 = 64;
-/// Memory is looked at in so many steps of what there is, or up to twice as many.
-const MEMORY_STEPS: u32 = 16;
 /// Any number will do; it decides which futures there are.
 const SEED: u64 = 0x6761_6e74_727d;
 
@@ -70,14 +68,14 @@ impl Futures {
         if bin.free_gpu_milli() == 0 {
             return 0;
         }
-        let memory_mib = bin.memory_mib - bin.memory_mib % (bin.memory_mib / MEMORY_STEPS).max(1).next_power_of_two();
-        let sum: i64 = self.rows.iter().map(|row| self.left_over(bin, memory_mib, row)).sum();
+        let sum: i64 = self.rows.iter().map(|row| self.left_over(bin, row)).sum();
         sum / self.rows.len().max(1) as i64
     }
 
     /// What is free once every request of a future that fits has taken its room, on the fullest devices that will do.
-    fn left_over(&self, bin: &Bin, mut memory_mib: u32, future: &[u16]) -> i64 {
-        let (mut cpu_milli, mut free_milli) = (bin.cpu_milli, bin.free_gpu_milli());
+    fn left_over(&self, bin: &Bin, future: &[u16]) -> i64 {
+        let Bin { mut cpu_milli, mut memory_mib, .. } = *bin;
+        let mut free_milli = bin.free_gpu_milli();
         let mut slots: SmallVec<[Slot; 16]> = SmallVec::from_slice(bin.slots());
         for &at in future {
             let demand = &self.demands[usize::from(at)];
@@ -176,18 +174,19 @@ mod tests {
                 .map(|_| {
                     let devices = [0, 1, 1, 1, 2, 4][draw(6) as usize];
                     let milli = if devices == 1 { 100 + 100 * draw(10) as u16 } else { 1_000 };
-                    let (cpu_milli, memory_mib) = (draw(16) as u32 * 500, draw(8) as u32 * 1_024);
+                    // Small enough to be exact in a bin.
+                    let (cpu_milli, memory_mib) = (draw(16) as u32, draw(8) as u32);
                     Demand { cpu_milli, memory_mib, devices, milli, kinds: draw(8) }
                 })
                 .collect();
             mix.learn(demands.into_iter().map(|demand| (demand, 1)).collect());
             let slots = (0..draw(9)).map(|_| Slot { kind: draw(3) as u8, free_milli: draw(11) as u16 * 100 });
             let slots: Vec<Slot> = slots.collect();
-            let bin = Bin::new(draw(64) as u32 * 500, 1 << 15, slots);
+            let bin = Bin::new(draw(64) as u32, 40, slots);
             let futures = Futures::new(&mix, &[&bin]);
             for row in &futures.rows {
                 let expected = plainly(&futures, bin.clone(), row);
-                assert_eq!(futures.left_over(&bin, bin.memory_mib, row), expected, "{bin:?} {:?}", futures.demands);
+                assert_eq!(futures.left_over(&bin, row), expected, "{bin:?} {:?}", futures.demands);
             }
         }
     }

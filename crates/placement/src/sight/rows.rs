@@ -41,8 +41,8 @@ pub(crate) struct Need {
     memory_bytes: u64,
     gpu_milli: u32,
     gpu_each_milli: u32,
-    /// By offer, once asked: whether an empty host of it would do.
-    verdicts: Vec<Option<bool>>,
+    /// By offer, once asked: the place of its region if an empty host of it would do.
+    verdicts: Vec<Option<Option<u16>>>,
 }
 
 impl Rows {
@@ -82,8 +82,8 @@ impl Rows {
         self.offers.iter().map(Arc::as_ref)
     }
 
-    /// The row of a host that may do; none where a constraint would refuse it for certain.
-    pub(super) fn may_fit(&self, fleet: &Fleet, asked: &mut Asked<'_>, id: HostId) -> Option<&Row> {
+    /// The row of a host that may do, with the place of its region; none where a constraint would refuse it for certain.
+    pub(super) fn may_fit(&self, fleet: &Fleet, asked: &mut Asked<'_>, id: HostId) -> Option<(&Row, u16)> {
         let row = self.rows.get(id as usize)?;
         let need = &mut asked.need;
         let has_room = row.open
@@ -101,12 +101,13 @@ impl Rows {
         let does = match need.verdicts[row.offer as usize] {
             Some(does) => does,
             None => {
-                let does = empty_would_do(fleet, asked, id);
+                let region = &self.offers[row.offer as usize].region;
+                let does = empty_would_do(fleet, asked, id).then(|| asked.region_place(fleet, region));
                 asked.need.verdicts[row.offer as usize] = Some(does);
                 does
             }
         };
-        does.then_some(row)
+        does.map(|region| (row, region))
     }
 }
 

@@ -1,8 +1,10 @@
-//! Ours: the cost that the planner's outlook puts on each node.
+//! Ours: the planner as it serves requests, with its default policy, over a fleet of these nodes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use gantry_placement::outlook::{Bin, Demand, Mix, Outlook, Slot};
+use gantry_fleet::{Fleet, Grant};
+use gantry_placement::Planner;
+use gantry_types::{Device, GpuShape, HostId, HostSpec, PlaceRequest, Shape};
 
 use super::{Choose, Chosen, Policy};
 use crate::packing::{
@@ -10,76 +12,75 @@ use crate::packing::{
     trace::{Pod, Trace},
 };
 
+const MIB: u64 = 1 << 20;
+
 pub(super) const POLICY: Policy =
     Policy { name: "gantry", start: |trace, rooms, _| Box::new(Gantry::new(trace, rooms)) };
 
 struct Gantry {
-    outlook: Outlook,
-    n: u32,
-    /// Nodes that offer the same are looked at once; the first of them is chosen.
-    nodes: BTreeMap<Bin, BTreeSet<usize>>,
+    fleet: Fleet,
+    planner: Planner,
+    nodes: BTreeMap<HostId, usize>,
+    models: Vec<String>,
+    requests: u64,
 }
 
 impl Gantry {
     fn new(trace: &Trace, rooms: &[Room]) -> Self {
-        let mut mix = Mix::of_kinds(trace.models.iter().map(String::as_str));
-        mix.learn(trace.pods.iter().map(|pod| (demand(pod), 1)).collect());
-        let mut nodes: BTreeMap<Bin, BTreeSet<usize>> = BTreeMap::new();
+        let (mut fleet, mut planner, mut nodes) = (Fleet::default(), Planner::default(), BTreeMap::new());
         for (at, room) in rooms.iter().enumerate() {
-            nodes.entry(bin(room)).or_default().insert(at);
+            let kind = &trace.models[usize::from(room.model)];
+            let device = |index| Device { index, kind: kind.clone(), ..Device::default() };
+            let spec = HostSpec {
+                name: format!("node-{at:05}"),
+                region: "openb".into(),
+                zone: "openb".into(),
+                cpu_shared_milli: room.cpu_milli.into(),
+                memory_bytes: u64::from(room.memory_mib) * MIB,
+                devices: (0..room.free_milli.len() as u32).map(device).collect(),
+                ..HostSpec::default()
+            };
+            nodes.insert(fleet.register_host(spec).expect("a node of the trace is a sane host"), at);
         }
-        let bins: Vec<Bin> = rooms.iter().map(bin).collect();
-        Self { n: 0, outlook: Outlook::new(mix, bins.iter()), nodes }
+        // The other policies that look ahead know the list too.
+        trace.pods.iter().for_each(|pod| planner.expect(&shape(pod, &trace.models), 1));
+        Self { fleet, planner, nodes, models: trace.models.clone(), requests: 0 }
     }
 }
 
-fn bin(room: &Room) -> Bin {
-    let slots = room.free_milli.iter().map(|&free_milli| Slot { kind: room.model, free_milli });
-    Bin::new(room.cpu_milli, room.memory_mib, slots)
-}
-
-fn demand(pod: &Pod) -> Demand {
-    Demand {
-        cpu_milli: pod.cpu_milli,
-        memory_mib: pod.memory_mib,
-        devices: pod.gpus,
-        milli: pod.gpu_milli,
-        kinds: pod.models,
+fn shape(pod: &Pod, models: &[String]) -> Shape {
+    let named = models.iter().enumerate().filter(|(bit, _)| pod.models >> bit & 1 == 1);
+    let mut kinds: Vec<String> = named.map(|(_, model)| model.clone()).collect();
+    if kinds.is_empty() && pod.models != 0 {
+        kinds.push("a model that no node has".into());
+    }
+    let gpu = GpuShape { kinds, count: pod.gpus.into(), milli: pod.gpu_milli.into(), ..GpuShape::default() };
+    Shape {
+        cpu_milli: pod.cpu_milli.into(),
+        memory_bytes: u64::from(pod.memory_mib) * MIB,
+        gpu: (pod.gpus > 0).then_some(gpu),
+        ..Shape::default()
     }
 }
 
 impl Choose for Gantry {
-    fn choose(&mut self, rooms: &[Room], pod: &Pod) -> Option<Chosen> {
-        let demand = demand(pod);
-        let mut best: Option<(i64, usize, Option<u16>)> = None;
-        for (bin, nodes) in &self.nodes {
-            let (Some(&first), Some(fit)) = (nodes.first(), self.outlook.fit(bin, &demand)) else { continue };
-            if best.is_none_or(|(cost, at, _)| (fit.cost, first) < (cost, at)) {
-                best = Some((fit.cost, first, fit.device.map(|slot| slot.free_milli)));
-            }
-        }
-        let (_, node, device_free_milli) = best?;
-        let room = &rooms[node];
-        let devices = match device_free_milli {
-            Some(free) => room.free_milli.iter().position(|&f| f == free).into_iter().collect(),
-            None => room.fullest(pod),
+    fn choose(&mut self, _: &[Room], pod: &Pod) -> Option<Chosen> {
+        self.requests += 1;
+        // Every pod by itself: the trace says nothing of whose it is.
+        let request = PlaceRequest {
+            app: format!("app-{}", self.requests),
+            shape: shape(pod, &self.models),
+            count: 1,
+            ..PlaceRequest::default()
         };
-        Some(Chosen { node, devices })
-    }
-
-    fn placed(&mut self, node: usize, before: &Room, after: &Room) {
-        let (before, after) = (bin(before), bin(after));
-        self.outlook.changed(&before, &after);
-        self.n += 1;
-        if self.n % 300 == 0 {
-            self.outlook.reprice();
-        }
-        if let Some(nodes) = self.nodes.get_mut(&before) {
-            nodes.remove(&node);
-            if nodes.is_empty() {
-                self.nodes.remove(&before);
-            }
-        }
-        self.nodes.entry(after).or_default().insert(node);
+        self.planner.catch_up(&self.fleet);
+        let plans = self.planner.try_plan(&self.fleet, &request)?.plans;
+        let plan = plans.first()?;
+        self.fleet.grant(Grant { request: &request, plan });
+        self.fleet.take_changes();
+        self.fleet.take_events();
+        self.planner.settle(&request, &plans);
+        let devices = plan.devices.iter().map(|share| share.index as usize).collect();
+        Some(Chosen { node: *self.nodes.get(&plan.host)?, devices })
     }
 }
