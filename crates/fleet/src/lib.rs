@@ -48,6 +48,7 @@ pub use host_set::HostSet;
 pub use image::{ImageEntry, ImageLayer};
 pub use journal::{Journal, Touched};
 pub use layers::{HeldLayer, LayerReport};
+pub use lookup::Lookup;
 pub use pulls::{Progress, Pull, PullRow};
 pub use rates::{MeasuredRate, MeasuredRates};
 pub use request::{Answer, Granted, Placed, Recalled};

@@ -4,7 +4,7 @@ use std::{borrow::Borrow, fmt, hash::Hash};
 
 /// Finds values by key in constant time. Deliberately without iteration.
 #[derive(Clone)]
-pub(crate) struct Lookup<K, V>(hashbrown::HashMap<K, V>);
+pub struct Lookup<K, V>(hashbrown::HashMap<K, V>);
 
 impl<K, V> Default for Lookup<K, V> {
     fn default() -> Self {
@@ -19,25 +19,33 @@ impl<K, V> fmt::Debug for Lookup<K, V> {
 }
 
 impl<K: Hash + Eq, V> Lookup<K, V> {
-    pub(crate) fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
+    pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {
         self.0.get(key)
     }
 
-    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         self.0.insert(key, value)
     }
 
-    pub(crate) fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<V>
+    pub fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
     {
         self.0.remove(key)
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }

@@ -149,7 +149,7 @@ impl<'a> Gantry<'a> {
 /// A pull at the experiment's rate, and unpacking that takes next to nothing.
 fn pull(mb_per_s: u64, streams: u32) -> PullObservation {
     let fetched_bytes = mb_per_s * MB * 10;
-    PullObservation { fetched_bytes, fetch_ms: 10_000, streams, unpacked_bytes: 10_000_000 * MB, unpack_ms: 1_000 }
+    PullObservation { fetched_bytes, fetch_ms: 10_000, streams, unpacked_bytes: 1_000_000 * MB, unpack_ms: 1_000 }
 }
 
 fn reference(image: ImageNo) -> String {

@@ -136,4 +136,3 @@ impl Workload {
         Self { arrivals, lives_us }
     }
 }
-

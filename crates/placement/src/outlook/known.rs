@@ -2,6 +2,8 @@
 
 use std::hash::BuildHasher;
 
+use gantry_fleet::Lookup;
+
 use super::{Bin, Demand, Fit, Mix, stranded::Futures};
 
 /// Hosts that are remembered; at most about 200 MB with the most demands.
@@ -25,10 +27,10 @@ struct Worth {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
     /// By the hash of the bin; of two bins with one hash the later one counts.
-    places: hashbrown::HashMap<u64, Place>,
+    places: Lookup<u64, Place>,
     worths: Vec<Worth>,
     /// By the hash of the place and the demand, which is kept to be compared.
-    fits: hashbrown::HashMap<u64, (Place, Demand, Option<Fit>)>,
+    fits: Lookup<u64, (Place, Demand, Option<Fit>)>,
     hasher: hashbrown::DefaultHashBuilder,
 }
 
