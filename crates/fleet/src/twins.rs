@@ -101,7 +101,7 @@ impl Twins {
 
     #[inline]
     fn of(&self, layer: LayerId) -> &[LayerId] {
-        if self.shared.len() == 0 {
+        if self.shared.is_empty() {
             return &[];
         }
         let diff_id = self.agreed.get(layer as usize).and_then(Option::as_ref);

@@ -100,10 +100,10 @@ pub(crate) fn ranked(asked: &Asked<'_>, room: &Room<'_>, prospect: &Prospect) ->
     Ranked { score, costs_us, estimate: prospect.estimate, device }
 }
 
+/// Terms are at most a year, and weights at most a hundred times what is usual: nothing gets near the end of the range.
 fn weighted(weights: &Weights, costs_us: Costs) -> i64 {
-    let weighted = |(term, cost_us): (&Term, i64)| i128::from(cost_us) * i128::from((term.weight)(weights));
-    let sum: i128 = TERMS.iter().zip(costs_us).map(weighted).sum();
-    sum.div_euclid(1_000).clamp(i64::MIN.into(), i64::MAX.into()) as i64
+    let weighted = |(term, cost_us): (&Term, i64)| cost_us.saturating_mul((term.weight)(weights).into());
+    TERMS.iter().zip(costs_us).map(weighted).fold(0, i64::saturating_add).div_euclid(1_000)
 }
 
 fn room_left(asked: &Asked<'_>, room: &Room<'_>, prospect: &Prospect) -> u64 {

@@ -13,7 +13,7 @@ use gantry_types::HostId;
 use crate::{InFlight, Ranked, Score, Sight, overlaps::Overlaps, present_bytes, sight::Asked};
 
 /// Hosts that are looked at in full, where outlines are estimates.
-pub(crate) const LOOKS: usize = 16;
+pub(crate) const LOOKS: usize = 8;
 /// Hosts that have as much of the image as each other, beyond which they come by their room.
 const FEW: usize = 128;
 

@@ -52,7 +52,7 @@ impl<'a> Gantry<'a> {
                 ..HostSpec::default()
             };
             let host = fleet.register_host(spec)?;
-            for streams in [1, gantry_types::STREAMS as u32] {
+            for streams in [1, gantry_types::STREAMS] {
                 (0..MEASURED).try_for_each(|_| fleet.observe_pull(host, &pull(simulated.link_mb_per_s, streams)))?;
             }
             hosts.push(host);

@@ -93,7 +93,7 @@ fn a_run_is_the_same_every_time_and_no_policy_oversteps() {
     let workload = Workload::new(&scenario, 7, 40, 4, 1_000);
     for (name, policy) in Policy::ALL {
         let fleet = || Fleet::new(20, 2, 70 * MB, 10, layer_bytes.clone());
-        let [one, two] = [(), ()].map(|()| simulate::run(policy, &scenario, &workload, fleet(), 7));
+        let [one, two] = [(), ()].map(|()| simulate::run(policy, &scenario, &workload, fleet(), 7).unwrap());
         assert_eq!(one.waits_us, two.waits_us, "{name}");
         assert!(one.waits_us.len() as u64 + one.refused >= 800 && one.waits_us.len() > 600, "{name}: {}", one.refused);
     }
