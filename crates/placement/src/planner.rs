@@ -213,7 +213,7 @@ impl Planner {
     fn take_room(&mut self, fleet: &Fleet, ask: &Ask<'_>, plan: &Plan) {
         self.in_flight.add(fleet, ask, plan);
         self.journal.push(Touched { host: plan.host, layers: false });
-        self.sight.placed();
+        self.sight.placed(ask.image, plan.host);
         self.sight.follow(fleet, &self.in_flight, &self.journal);
     }
 }

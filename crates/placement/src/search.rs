@@ -1,7 +1,7 @@
 //! Finds the best host for one machine without a ranking: for kinds of requests that come too seldom to follow every
 //! change in between for them.
 //!
-//! Hosts that fetch something come first, as what they have says little of how soon they are ready; then those that have
+//! Hosts that fetch something of it come first, as what they have says little of how soon they are ready; then those that have
 //! the most of the image, as long as they can be better than what was found. In a large fleet, of many hosts that have as
 //! much of it the most promising kinds of room come first.
 
@@ -9,6 +9,7 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use gantry_fleet::{Fleet, HostSet, Journal};
 use gantry_types::HostId;
+use smallvec::SmallVec;
 
 use crate::{InFlight, Ranked, Score, Sight, overlaps::Overlaps, present_bytes, sight::Asked};
 
@@ -60,8 +61,7 @@ impl Hunt<'_, '_> {
     fn run(&mut self, overlaps: &mut Overlaps, layers: &Journal) {
         let image = self.asked.ask.image;
         if image.is_some() {
-            let pulling: Vec<HostId> = self.sight.pulling().collect();
-            for id in pulling {
+            for id in self.sight.pulling(self.asked) {
                 let bytes = self.fleet.host(id).map_or(0, |host| present_bytes(image, host));
                 self.propose(id, bytes);
             }
@@ -90,11 +90,11 @@ impl Hunt<'_, '_> {
         self.candidates.len() >= LOOKS && self.candidates.peek().is_some_and(|worst| worst.0 >= score)
     }
 
-    /// Notes a host by the best that it can be, unless there are better ones.
+    /// Notes a host by the best that it can be, unless there are better ones. Returns whether it may do at all.
     fn propose(&mut self, id: HostId, present_bytes: u64) -> bool {
         let Some(bound) = self.sight.bound(self.fleet, self.asked, id, present_bytes) else { return false };
         if self.has_better(bound) {
-            return false;
+            return true;
         }
         if !self.is_exact && self.candidates.len() >= LOOKS {
             self.candidates.pop();
@@ -110,14 +110,14 @@ impl Hunt<'_, '_> {
             if self.has_better(score) {
                 return;
             }
-            let alike: Vec<HostId> = self.sight.alike(like).filter(|&id| hosts.contains(id)).collect();
-            // Beyond so many, the others are no better as far as is known.
-            let mut proposed = 0;
-            for id in alike {
-                proposed += usize::from(self.propose(id, present_bytes));
-                if proposed >= LOOKS {
-                    break;
-                }
+            let (mut may_do, mut first) = (0, 0);
+            // Once there are enough that may do, the others are no better as far as is known.
+            while may_do < LOOKS {
+                let alike = self.sight.alike(like).filter(|&id| id >= first && hosts.contains(id)).take(LOOKS);
+                let some: SmallVec<[HostId; LOOKS]> = alike.collect();
+                let Some(last) = some.last() else { break };
+                first = last + 1;
+                may_do += some.into_iter().filter(|&id| self.propose(id, present_bytes)).count();
             }
         }
     }

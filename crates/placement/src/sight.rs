@@ -5,6 +5,7 @@
 //! changes the scores of all hosts at once: then [`Sight::generation`] is another, and nothing scored before counts.
 
 pub(crate) mod likes;
+mod recent;
 mod rows;
 mod seen;
 
@@ -15,6 +16,7 @@ use gantry_types::{HostId, Shape, Stamp};
 
 use self::{
     likes::{Guess, Like, Likes},
+    recent::{Hosts, Recent},
     rows::{Need, Rows},
     seen::Seen,
 };
@@ -52,6 +54,7 @@ pub struct Sight {
     fastest: Option<Paces>,
     outlook: Outlook,
     likes: Likes,
+    recent: Recent,
     kinds: Vec<String>,
     seen: Seen,
     /// What was known of layers of one content: what is missing of an image depends on it, on every host.
@@ -82,6 +85,8 @@ pub struct Asked<'a> {
     demand: Option<Demand>,
     /// What the demand costs on hosts that were not looked at; nothing in a small fleet.
     known: Option<likes::Known>,
+    /// In a large fleet: hosts to which the image may be on its way.
+    recent: Hosts,
     need: Need,
     /// Of the image, in layers whose content may be on a host under another digest.
     twin_bytes: u64,
@@ -126,8 +131,9 @@ impl Sight {
     }
 
     /// A machine is placed.
-    pub(crate) fn placed(&mut self) {
+    pub(crate) fn placed(&mut self, image: Option<&ImageEntry>, host: HostId) {
         self.placed += 1;
+        image.into_iter().for_each(|image| self.recent.add(image, host));
     }
 
     /// Forgets everything but what was asked for.
@@ -265,9 +271,9 @@ impl Sight {
         }
     }
 
-    /// Hosts that may be fetching something.
-    pub(crate) fn pulling(&self) -> impl Iterator<Item = HostId> {
-        self.pulling.iter().copied()
+    /// Hosts to which what is asked for may be on its way. In a large fleet, only those that got the image lately.
+    pub(crate) fn pulling(&self, asked: &Asked<'_>) -> Vec<HostId> {
+        if asked.is_exact() { self.pulling.iter().copied().collect() } else { asked.recent.to_vec() }
     }
 
     pub(crate) fn is_pulling(&self, id: HostId) -> bool {
@@ -281,7 +287,7 @@ impl Sight {
         let twins = layers.filter(|layer| !fleet.twins(layer.layer).is_empty());
         let twin_bytes = twins.map(|layer| layer.size_bytes).sum();
         let weights = Weights::of(fleet.policy(ask.app));
-        Asked { ask, weights, app_number, demand, known: None, need, twin_bytes }
+        Asked { ask, weights, app_number, demand, known: None, recent: Hosts::new(), need, twin_bytes }
     }
 
     /// As [`Sight::asked`], for finding a host without looking at all of them. To be handed back with [`Sight::done`].
@@ -289,7 +295,8 @@ impl Sight {
         let asked = self.asked(fleet, ask);
         let demand = asked.demand.as_ref().filter(|_| fleet.host_count() > HOSTS_EXACTLY);
         let known = demand.map(|demand| self.likes.take(&mut self.outlook, demand));
-        Asked { known, ..asked }
+        let recent = asked.ask.image.filter(|_| known.is_some()).map(|image| self.recent.hosts(image));
+        Asked { known, recent: recent.unwrap_or_default(), ..asked }
     }
 
     pub(crate) fn done(&mut self, asked: Asked<'_>) {
@@ -377,6 +384,7 @@ impl Sight {
         let (&row, region) = self.rows.may_fit(fleet, asked, id)?;
         let detail = &mut self.details[id as usize];
         let missing_bytes = asked.fetched_at_least_bytes(present_bytes);
+        let comes = detail.pulls.is_some() && (asked.is_exact() || asked.recent.contains(&id));
         let least_cost = match (&asked.demand, &asked.known, detail.least_cost) {
             (None, _, _) => 0,
             (Some(_), Some(known), _) => self.likes.of(id).map_or_else(|| known.least(), |like| known.guess(like).cost),
@@ -386,7 +394,7 @@ impl Sight {
         let outline = Outline {
             host: id,
             region,
-            ready_us: if detail.pulls.is_some() { 0 } else { at_best_us(missing_bytes, &detail.paces) },
+            ready_us: if comes { 0 } else { at_best_us(missing_bytes, &detail.paces) },
             more_at_most: asked.need.more_at_most(&row, FOLLOWERS),
             least_cost,
         };
