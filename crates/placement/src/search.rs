@@ -15,6 +15,8 @@ use crate::{InFlight, Ranked, Score, Sight, overlaps::Overlaps, present_bytes, s
 
 /// Hosts that are looked at in full, where outlines are estimates.
 pub(crate) const LOOKS: usize = 8;
+/// Hosts that are visited of those whose room is alike.
+const VISITS: usize = 64;
 /// Hosts that have as much of the image as each other, beyond which they come by their room.
 const FEW: usize = 128;
 
@@ -110,14 +112,15 @@ impl Hunt<'_, '_> {
             if self.has_better(score) {
                 return;
             }
-            let (mut may_do, mut first) = (0, 0);
-            // Once there are enough that may do, the others are no better as far as is known.
-            while may_do < LOOKS {
-                let alike = self.sight.alike(like).filter(|&id| id >= first && hosts.contains(id)).take(LOOKS);
-                let some: SmallVec<[HostId; LOOKS]> = alike.collect();
-                let Some(last) = some.last() else { break };
-                first = last + 1;
-                may_do += some.into_iter().filter(|&id| self.propose(id, present_bytes)).count();
+            let some: SmallVec<[HostId; VISITS]> =
+                self.sight.alike(like).take(VISITS).filter(|&id| hosts.contains(id)).collect();
+            let mut may_do = 0;
+            for id in some {
+                may_do += usize::from(self.propose(id, present_bytes));
+                // The others are no better as far as is known.
+                if may_do >= LOOKS {
+                    break;
+                }
             }
         }
     }
