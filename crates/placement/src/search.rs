@@ -11,7 +11,7 @@ use gantry_fleet::{Fleet, HostSet, Journal};
 use gantry_types::HostId;
 use smallvec::SmallVec;
 
-use crate::{InFlight, Ranked, Score, Sight, overlaps::Overlaps, present_bytes, sight::Asked};
+use crate::{InFlight, Ranked, Score, Sight, overlaps::Overlaps, sight::Asked};
 
 /// Hosts that are looked at in full, where outlines are estimates.
 pub(crate) const LOOKS: usize = 8;
@@ -63,9 +63,12 @@ impl Hunt<'_, '_> {
     fn run(&mut self, overlaps: &mut Overlaps, layers: &Journal) {
         let image = self.asked.ask.image;
         if image.is_some() {
+            // Nothing is known of when they are ready without looking at them.
             for id in self.sight.pulling(self.asked) {
-                let bytes = self.fleet.host(id).map_or(0, |host| present_bytes(image, host));
-                self.propose(id, bytes);
+                let bound = self.sight.bound(self.fleet, self.asked, id, 0).filter(|_| self.sight.is_pulling(id));
+                if bound.is_some_and(|bound| !self.has_better(bound)) {
+                    self.look_at(id);
+                }
             }
         }
         for (bytes, hosts) in overlaps.of(self.fleet, image, layers).levels() {
@@ -133,8 +136,12 @@ impl Hunt<'_, '_> {
             if self.best.is_some_and(|best| best.score >= bound) {
                 break;
             }
-            let Some(host) = self.fleet.host(bound.host.0) else { continue };
-            self.best = self.best.max(self.sight.look(self.fleet, self.in_flight, self.asked, host).ok());
+            self.look_at(bound.host.0);
         }
+    }
+
+    fn look_at(&mut self, id: HostId) {
+        let Some(host) = self.fleet.host(id) else { return };
+        self.best = self.best.max(self.sight.look(self.fleet, self.in_flight, self.asked, host).ok());
     }
 }
