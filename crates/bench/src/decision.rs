@@ -67,10 +67,8 @@ pub fn run(args: &Args) -> Result<()> {
         None => measure(args, &catalogue, args.hosts)?,
     };
     let results = Results { measured, scales };
-    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
     let page = args.out.join("decision.html");
-    std::fs::write(&page, report::decision_page::draw(&results))
-        .with_context(|| format!("cannot write {}", page.display()))?;
+    report::write(&page, &report::decision_page::draw(&results))?;
     say(&format!("{}\nreport: {}", results.table(), page.display()));
     if args.json {
         println!("{}", results.json());

@@ -61,10 +61,7 @@ pub struct Measured {
 pub fn run(args: &Args) -> Result<()> {
     let measured = measure(args)?;
     let page = args.html.clone().unwrap_or_else(|| args.out.join("index.html"));
-    let dir = page.parent().unwrap_or(&args.out);
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    std::fs::write(&page, report::index_page::draw(&measured))
-        .with_context(|| format!("cannot write {}", page.display()))?;
+    report::write(&page, &report::index_page::draw(&measured))?;
     if args.json {
         println!("{}", measured.json());
     } else {

@@ -104,9 +104,8 @@ fn measure(args: &Args) -> Result<()> {
     let scenario = Scenario::new(&files)?;
     say(&format!("{} apps with {} images", scenario.apps.len(), scenario.images.len()));
     let results = play(args, &scenario, &say)?;
-    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
     let page = args.out.join(format!("layers-burst-{}.html", args.burst));
-    std::fs::write(&page, page::draw(args, &results)).with_context(|| format!("cannot write {}", page.display()))?;
+    crate::report::write(&page, &page::draw(args, &results))?;
     say(&format!("{}\nreport: {}", results.table(), page.display()));
     if args.json {
         println!("{}", results.json(args));

@@ -72,10 +72,8 @@ pub async fn run(args: Args) -> Result<()> {
     let outcomes = all(&trace, &policies, args.seeds.clone(), args.json)?;
     let pods = args.pods.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let results = Results { pods, nodes: trace.nodes.len(), gpus: trace.gpus(), seeds: args.seeds, outcomes };
-    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
     let page = args.out.join("packing.html");
-    std::fs::write(&page, report::packing_page::draw(&results))
-        .with_context(|| format!("cannot write {}", page.display()))?;
+    report::write(&page, &report::packing_page::draw(&results))?;
     if args.json {
         println!("{}", results.json());
     } else {

@@ -3,7 +3,9 @@
 //! Nothing is fetched from anywhere: styles, script and data are in the file. Colours are custom properties with a light
 //! and a dark set; charts are drawn here as SVG, and the script only adds what needs a pointer.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::Path};
+
+use anyhow::{Context, Result};
 
 pub mod axis;
 pub mod bars;
@@ -106,6 +108,33 @@ impl Page {
     }
 }
 
+/// Writes a page, and its first chart beside it as a picture for documents.
+pub fn write(page: &Path, html: &str) -> Result<()> {
+    let place = |path: &Path| format!("cannot write {}", path.display());
+    if let Some(dir) = page.parent() {
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    }
+    std::fs::write(page, html).with_context(|| place(page))?;
+    if let Some(svg) = first_chart(html) {
+        let picture = page.with_extension("svg");
+        std::fs::write(&picture, svg).with_context(|| place(&picture))?;
+    }
+    Ok(())
+}
+
+/// A page's first chart with all that it needs from the page's style.
+fn first_chart(html: &str) -> Option<String> {
+    const END: &str = "</svg>";
+    let (_, chart) = html.split_once("<svg ")?;
+    let chart = &chart[..chart.find(END)? + END.len()];
+    let (attributes, body) = chart.split_once('>')?;
+    let style = STYLE.replace(":root", "svg");
+    Some(format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" {attributes}><style>text {{ fill: var(--ink); }}\n\
+         svg {{ background: var(--card); font: 15px system-ui, sans-serif; }}\n{style}</style>{body}\n"
+    ))
+}
+
 /// Text for HTML and SVG, also inside quoted attributes.
 pub fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -182,6 +211,22 @@ pub fn put(out: &mut String, args: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_chart_of_a_page_stands_alone() {
+        let mut page = Page::new("title", "lead");
+        page.section(
+            "one",
+            "One",
+            "intro",
+            &format!("{}<path class=\"grid\"/></svg>", svg_open(10.0, 5.0, "chart", "a")),
+        );
+        page.section("two", "Two", "intro", &format!("{}</svg>", svg_open(1.0, 1.0, "chart", "b")));
+        let svg = first_chart(&page.finish(&serde_json::json!({}))).unwrap();
+        assert!(svg.starts_with("<svg xmlns=") && svg.trim_end().ends_with("<path class=\"grid\"/></svg>"), "{svg}");
+        assert!(svg.contains("viewBox=\"0 0 10 5\"") && svg.contains("--ink") && !svg.contains(":root"), "{svg}");
+        assert_eq!(first_chart("<p>none</p>"), None);
+    }
 
     #[test]
     fn figures_read_well() {

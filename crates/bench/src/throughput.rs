@@ -120,8 +120,7 @@ pub async fn run(args: Args) -> Result<()> {
     let broken = measured.broken();
     let kept = cluster.stop(broken.is_some());
     let page = args.out.join(format!("throughput-{}.html", args.mode_name()));
-    let html = report::throughput_page::draw(&args, &measured);
-    std::fs::write(&page, html).with_context(|| format!("cannot write {}", page.display()))?;
+    report::write(&page, &report::throughput_page::draw(&args, &measured))?;
     say(&format!("{}\nreport: {}", measured.table(&args), page.display()));
     measured.findings.described.iter().for_each(|what| eprintln!("{what}"));
     if let Some(error) = &measured.first_error {
