@@ -1,7 +1,7 @@
 //! What is asked for, and what a host has: the two things that constraints and score terms look at.
 
 use gantry_fleet::{Fleet, Host, ImageEntry, Usage};
-use gantry_types::{Constraints, Hold, Party, PlaceRequest, Plan, Shape, VolumeId, VolumeRequest};
+use gantry_types::{Constraints, CpuKind, Hold, Party, PlaceRequest, Plan, Shape, VolumeId, VolumeRequest};
 
 use crate::InFlight;
 
@@ -85,6 +85,19 @@ impl<'a> Room<'a> {
     pub fn applied(fleet: &'a Fleet, host: &'a Host, app: &str) -> Self {
         let app_machines = fleet.app_number(app).map_or(0, |number| host.machines_of(number));
         Self { fleet, host, usage: host.usage(), app_machines, in_flight: None, ended: &[] }
+    }
+
+    /// CPU of a kind that nobody has, of the shared one as much as may be promised.
+    pub(crate) fn free_cpu_milli(&self, kind: CpuKind) -> u64 {
+        let (offer, usage) = (&self.host.offer, self.usage);
+        match kind {
+            CpuKind::Shared => offer.cpu_shared_promisable_milli().saturating_sub(usage.cpu_shared_milli),
+            CpuKind::Performance => offer.cpu_performance_milli.saturating_sub(usage.cpu_performance_milli),
+        }
+    }
+
+    pub(crate) fn free_memory_bytes(&self) -> u64 {
+        self.host.offer.memory_bytes.saturating_sub(self.usage.memory_bytes)
     }
 
     /// Recorded images of the host's machines and of those that something is held for, plans in flight included. One may

@@ -198,8 +198,9 @@ impl Ranking {
             let top = self.top()?;
             let host = fleet.host(top.score.host.0)?;
             if self.is_known(top) {
-                // What else there is to say of it was not kept.
-                return sight.look(fleet, in_flight, asked, host).ok();
+                // Where it was not looked at just now, what else there is to say of it was not kept.
+                let found = found.filter(|found| found.score == top.score);
+                return found.or_else(|| sight.look(fleet, in_flight, asked, host).ok());
             }
             if looks >= LOOKS && found.is_some() && !asked.is_exact() {
                 return found;

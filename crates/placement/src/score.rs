@@ -33,10 +33,10 @@ pub struct Term {
     pub(crate) weight: fn(&Weights) -> u32,
 }
 
-pub static TERMS: &[Term] = &[ready::TERM, share::TERM, stranded::TERM, spread::TERM];
+pub const TERMS: &[Term] = &[ready::TERM, share::TERM, stranded::TERM, spread::TERM];
 
 /// What each of [`TERMS`] says, before it is weighted.
-pub type Costs = [i64; 4];
+pub type Costs = [i64; TERMS.len()];
 
 /// A host's place in the order. The fields from top to bottom are the priorities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,7 +86,6 @@ impl Score {
 }
 
 pub(crate) fn ranked(asked: &Asked<'_>, room: &Room<'_>, prospect: &Prospect) -> Ranked {
-    const { assert!(TERMS.len() == std::mem::size_of::<Costs>() / 8, "a cost for each term") };
     let costs_us: Costs = std::array::from_fn(|at| (TERMS[at].cost_us)(asked, room, prospect));
     let host = room.host;
     let score = Score {

@@ -196,7 +196,9 @@ impl Sight {
         (self.fastest, self.likes) = (None, Likes::default());
         self.outlook = Outlook::default();
         self.now_ms = fleet.now();
-        fleet.host_ids().for_each(|id| _ = self.rows.renew(fleet, in_flight, id));
+        for host in fleet.hosts() {
+            in_flight.with_rest(fleet, host, |room| self.rows.renew(host.id, Some(room)));
+        }
         self.kinds = kinds(&self.rows);
         let mut mix = Mix::of_kinds(self.kinds.iter().map(String::as_str));
         mix.learn(self.seen.shapes().map(|(shape, count)| (demand(&mix, &self.kinds, shape), count)).collect());
@@ -216,10 +218,11 @@ impl Sight {
 
     /// Returns whether the host's declaration is new.
     fn renew(&mut self, fleet: &Fleet, in_flight: &InFlight, id: HostId) -> bool {
-        let is_new = self.rows.renew(fleet, in_flight, id);
-        let mix = self.outlook.mix();
-        let after = fleet.host(id).map(|host| in_flight.with_rest(fleet, host, |room| bin(mix, room)));
-        let after = after.unwrap_or_default();
+        let (rows, mix) = (&mut self.rows, self.outlook.mix());
+        let (is_new, after) = match fleet.host(id) {
+            Some(host) => in_flight.with_rest(fleet, host, |room| (rows.renew(id, Some(room)), bin(mix, room))),
+            None => (rows.renew(id, None), Bin::default()),
+        };
         let before = self.details.get(id as usize).map(|detail| &detail.bin);
         if before != Some(&after) {
             self.outlook.changed(before.unwrap_or(&Bin::default()), &after);

@@ -1,7 +1,5 @@
 //! CPU of the asked kind; shared CPU with the host's declared overcommit.
 
-use gantry_types::CpuKind;
-
 use super::{Constraint, No, Quantity};
 use crate::{Ask, Room};
 
@@ -9,11 +7,7 @@ pub(super) const CONSTRAINT: Constraint = Constraint { name: "cpu", since_level:
 
 fn check<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
     let Some(shape) = ask.shape else { return Ok(()) };
-    let (spec, usage) = (&room.host.offer, room.usage);
-    let free = match shape.cpu_kind() {
-        CpuKind::Shared => spec.cpu_shared_promisable_milli().saturating_sub(usage.cpu_shared_milli),
-        CpuKind::Performance => spec.cpu_performance_milli.saturating_sub(usage.cpu_performance_milli),
-    };
+    let free = room.free_cpu_milli(shape.cpu_kind());
     if shape.cpu_milli <= free {
         return Ok(());
     }

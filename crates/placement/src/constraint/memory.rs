@@ -7,7 +7,7 @@ pub(super) const CONSTRAINT: Constraint = Constraint { name: "memory", since_lev
 
 fn check<'a>(ask: &Ask<'a>, room: &Room<'a>) -> Result<(), No<'a>> {
     let Some(shape) = ask.shape else { return Ok(()) };
-    let free = room.host.offer.memory_bytes.saturating_sub(room.usage.memory_bytes);
+    let free = room.free_memory_bytes();
     if shape.memory_bytes <= free {
         return Ok(());
     }

@@ -14,14 +14,9 @@ use crate::{
 /// Further machines of the shape that would fit beside the first one, up to a bound.
 pub(super) fn more(asked: &Asked<'_>, room: &Room<'_>) -> u64 {
     let Some(shape) = asked.ask.shape else { return 0 };
-    let (offer, usage) = (&room.host.offer, room.usage);
     let times = |have: u64, want: u64| have.checked_div(want).unwrap_or(u64::MAX);
-    let cpu_milli = match shape.cpu_kind() {
-        CpuKind::Shared => offer.cpu_shared_promisable_milli().saturating_sub(usage.cpu_shared_milli),
-        CpuKind::Performance => offer.cpu_performance_milli.saturating_sub(usage.cpu_performance_milli),
-    };
-    let memory_bytes = offer.memory_bytes.saturating_sub(usage.memory_bytes);
-    let mut machines = times(cpu_milli, shape.cpu_milli).min(times(memory_bytes, shape.memory_bytes));
+    let by_cpu = times(room.free_cpu_milli(shape.cpu_kind()), shape.cpu_milli);
+    let mut machines = by_cpu.min(times(room.free_memory_bytes(), shape.memory_bytes));
     if let Some(gpu) = &shape.gpu {
         let parts = fitting(gpu, room).map(|(free_milli, _)| u64::from(free_milli / gpu.milli.max(1)));
         machines = machines.min(parts.sum::<u64>() / u64::from(gpu.count.max(1)));
@@ -39,9 +34,7 @@ pub(super) fn kinds(rows: &Rows) -> Vec<String> {
 /// A host's room as the outlook sees it.
 pub(super) fn bin(mix: &Mix, room: &Room<'_>) -> Bin {
     let (offer, usage) = (&room.host.offer, room.usage);
-    let cpu_milli = offer.cpu_shared_promisable_milli().saturating_sub(usage.cpu_shared_milli)
-        + offer.cpu_performance_milli.saturating_sub(usage.cpu_performance_milli);
-    let memory_bytes = offer.memory_bytes.saturating_sub(usage.memory_bytes);
+    let cpu_milli = room.free_cpu_milli(CpuKind::Shared) + room.free_cpu_milli(CpuKind::Performance);
     let mut last: Option<(&str, bool, u8)> = None;
     let slots = offer.devices.iter().enumerate().map(|(at, device)| {
         let is_slice = device.parent.is_some();
@@ -53,7 +46,7 @@ pub(super) fn bin(mix: &Mix, room: &Room<'_>) -> Bin {
         last = Some((&device.kind, is_slice, kind));
         Slot { kind, free_milli: usage.free_device_milli(at).min(u32::from(u16::MAX)) as u16 }
     });
-    Bin::new(clamp(cpu_milli), clamp(memory_bytes >> 20), slots)
+    Bin::new(clamp(cpu_milli), clamp(room.free_memory_bytes() >> 20), slots)
 }
 
 /// A shape as the outlook sees it. Who names no kind gets no slice.

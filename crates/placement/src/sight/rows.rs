@@ -4,11 +4,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use gantry_fleet::{Fleet, Host, Scheduling, Usage};
+use gantry_fleet::{Fleet, Scheduling, Usage};
 use gantry_types::{CpuKind, HostId, HostSpec};
 
 use super::Asked;
-use crate::{InFlight, Room, constraint::OF_OFFER};
+use crate::{Room, constraint::OF_OFFER};
 
 /// One host's room, plans in flight included. Nothing is left of a host that is gone, not open or unreachable.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,20 +51,17 @@ impl Rows {
         self.offers.len() > 2 * fleet.host_count() + 64
     }
 
-    /// Takes over what a host has left. Returns whether its declaration was not known before.
-    pub(super) fn renew(&mut self, fleet: &Fleet, in_flight: &InFlight, id: HostId) -> bool {
+    /// Takes over what a host has left, if it is still there. Returns whether its declaration was not known before.
+    pub(super) fn renew(&mut self, id: HostId, room: Option<&Room<'_>>) -> bool {
         let at = id as usize;
         if self.rows.len() <= at {
             self.rows.resize(at + 1, Row::default());
         }
         let offers = self.offers.len();
-        let open = |host: &&Host| host.scheduling == Scheduling::Open && !host.unreachable;
-        self.rows[at] = match fleet.host(id).filter(open) {
+        let open = |room: &&Room<'_>| room.host.scheduling == Scheduling::Open && !room.host.unreachable;
+        self.rows[at] = match room.filter(open) {
             None => Row::default(),
-            Some(host) => {
-                let offer = self.offer(&host.offer);
-                in_flight.with_rest(fleet, host, |room| row(room, offer))
-            }
+            Some(room) => row(room, self.offer(&room.host.offer)),
         };
         self.offers.len() > offers
     }
@@ -149,14 +146,13 @@ impl Need {
 }
 
 fn row(room: &Room<'_>, offer: u32) -> Row {
-    let (spec, usage) = (&room.host.offer, room.usage);
-    let free = |at| usage.free_device_milli(at);
+    let free = |at| room.usage.free_device_milli(at);
     Row {
-        cpu_shared_milli: spec.cpu_shared_promisable_milli().saturating_sub(usage.cpu_shared_milli),
-        cpu_performance_milli: spec.cpu_performance_milli.saturating_sub(usage.cpu_performance_milli),
-        memory_bytes: spec.memory_bytes.saturating_sub(usage.memory_bytes),
+        cpu_shared_milli: room.free_cpu_milli(CpuKind::Shared),
+        cpu_performance_milli: room.free_cpu_milli(CpuKind::Performance),
+        memory_bytes: room.free_memory_bytes(),
         gpu_milli: room.free_gpu_milli() as u32,
-        gpu_most_milli: (0..usage.devices.len()).map(free).max().unwrap_or(0),
+        gpu_most_milli: (0..room.usage.devices.len()).map(free).max().unwrap_or(0),
         offer,
         open: true,
     }
