@@ -20,6 +20,8 @@ pub mod table;
 pub mod throughput_page;
 
 const STYLE: &str = include_str!("report/style.css");
+/// Around a chart that stands alone.
+const MARGIN: f64 = 36.0;
 const SCRIPT: &str = include_str!("report/script.js");
 
 /// A figure at the top of a page.
@@ -128,10 +130,19 @@ fn first_chart(html: &str) -> Option<String> {
     let (_, chart) = html.split_once("<svg ")?;
     let chart = &chart[..chart.find(END)? + END.len()];
     let (attributes, body) = chart.split_once('>')?;
+    // On a page, labels may stand out beyond a chart; a picture ends where its view box does.
+    let (before, view) = attributes.split_once("viewBox=\"0 0 ")?;
+    let (size, after) = view.split_once('"')?;
+    let (width, height) = size.split_once(' ')?;
+    let [width, height] = [width, height].map(|side| side.parse::<f64>().ok().map(|side| px(side + 2.0 * MARGIN)));
     let style = STYLE.replace(":root", "svg");
     Some(format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" {attributes}><style>text {{ fill: var(--ink); }}\n\
-         svg {{ background: var(--card); font: 15px system-ui, sans-serif; }}\n{style}</style>{body}\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" {before}viewBox=\"{from} {from} {} {}\"{after}><style>\
+         text {{ fill: var(--ink); }}\nsvg {{ background: var(--card); font: 15px system-ui, sans-serif; }}\n\
+         {style}</style>{body}\n",
+        width?,
+        height?,
+        from = px(-MARGIN),
     ))
 }
 
@@ -224,7 +235,7 @@ mod tests {
         page.section("two", "Two", "intro", &format!("{}</svg>", svg_open(1.0, 1.0, "chart", "b")));
         let svg = first_chart(&page.finish(&serde_json::json!({}))).unwrap();
         assert!(svg.starts_with("<svg xmlns=") && svg.trim_end().ends_with("<path class=\"grid\"/></svg>"), "{svg}");
-        assert!(svg.contains("viewBox=\"0 0 10 5\"") && svg.contains("--ink") && !svg.contains(":root"), "{svg}");
+        assert!(svg.contains("viewBox=\"-36 -36 82 77\"") && svg.contains("--ink") && !svg.contains(":root"), "{svg}");
         assert_eq!(first_chart("<p>none</p>"), None);
     }
 
