@@ -71,12 +71,35 @@ impl Bin {
 
     /// How many such demands would fit one after the other.
     pub fn capacity(&self, demand: &Demand) -> u32 {
+        self.capacity_of_parts(demand, self.parts(demand.milli, demand.kinds))
+    }
+
+    /// How often so much of one device of these kinds is free.
+    pub(super) fn parts(&self, milli: u16, kinds: u64) -> u32 {
+        let accepts = |slot: &&Slot| kinds == 0 || kinds >> slot.kind & 1 == 1;
+        let slots = self.slots.iter().filter(accepts);
+        if milli >= 500 {
+            // Most demands are of whole devices or of halves, and comparing costs less than dividing.
+            let twice = u32::from(milli) * 2;
+            let times = |slot: &Slot| {
+                let free = u32::from(slot.free_milli);
+                if free >= twice { free / u32::from(milli) } else { u32::from(slot.free_milli >= milli) }
+            };
+            return slots.map(times).sum();
+        }
+        slots.map(|slot| u32::from(slot.free_milli).checked_div(milli.into()).unwrap_or(0)).sum()
+    }
+
+    /// The same, for so many parts of devices that are free.
+    pub(super) fn capacity_of_parts(&self, demand: &Demand, parts: u32) -> u32 {
         if demand.devices == 0 {
             return 0;
         }
-        let slots = self.slots.iter().filter(|slot| demand.accepts(slot.kind));
-        let parts: u32 = slots.map(|slot| u32::from(slot.free_milli / demand.milli)).sum();
-        let by_gpu = parts / u32::from(demand.devices);
+        let by_gpu = if demand.devices == 1 { parts } else { parts / u32::from(demand.devices) };
+        let has = |have: u32, want: u32| u64::from(want) * u64::from(by_gpu) <= u64::from(have);
+        if has(self.cpu_milli, demand.cpu_milli) && has(self.memory_mib, demand.memory_mib) {
+            return by_gpu;
+        }
         let by = |have: u32, want: u32| have.checked_div(want).unwrap_or(u32::MAX);
         by_gpu.min(by(self.cpu_milli, demand.cpu_milli)).min(by(self.memory_mib, demand.memory_mib))
     }

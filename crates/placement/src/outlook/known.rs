@@ -52,8 +52,7 @@ impl Known {
         {
             return place;
         }
-        let capacities = mix.demands().iter().map(|(demand, _)| bin.capacity(demand).min(u16::MAX.into()) as u16);
-        self.worths.push(Worth { bin: bin.clone(), stranded_milli: None, capacities: capacities.collect() });
+        self.worths.push(Worth { bin: bin.clone(), stranded_milli: None, capacities: mix.capacities(bin) });
         let place = (self.worths.len() - 1) as Place;
         self.places.insert(hash, place);
         place

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::coarse::coarse;
+use smallvec::SmallVec;
+
+use super::{Bin, coarse::coarse};
 
 /// Shapes that are told apart; rarer ones are left out.
 const DEMANDS: usize = 512;
@@ -47,6 +49,17 @@ impl Demand {
 pub struct Mix {
     kinds: Vec<String>,
     demands: Vec<(Demand, u32)>,
+    /// What demands ask of a device, each once.
+    parts: Vec<Part>,
+    /// By demand: its place in these.
+    part_of: Vec<u16>,
+}
+
+/// What is asked of one device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    milli: u16,
+    kinds: u64,
 }
 
 impl Mix {
@@ -82,6 +95,24 @@ impl Mix {
         // Stable, so that equally frequent ones stay in their order.
         self.demands.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         self.demands.truncate(DEMANDS);
+        (self.parts, self.part_of) = (Vec::new(), Vec::new());
+        for (demand, _) in &self.demands {
+            let part = Part { milli: demand.milli, kinds: demand.kinds };
+            let at = self.parts.iter().position(|known| *known == part).unwrap_or(self.parts.len());
+            if at == self.parts.len() {
+                self.parts.push(part);
+            }
+            self.part_of.push(at as u16);
+        }
+    }
+
+    /// How many of each demand would fit on a host one after the other: [`Bin::capacity`] for all of them.
+    pub(super) fn capacities(&self, bin: &Bin) -> Box<[u16]> {
+        let parts: SmallVec<[u32; 64]> = self.parts.iter().map(|part| bin.parts(part.milli, part.kinds)).collect();
+        let capacity = |((demand, _), &part): (&(Demand, u32), &u16)| {
+            bin.capacity_of_parts(demand, parts[usize::from(part)]).min(u16::MAX.into()) as u16
+        };
+        self.demands.iter().zip(&self.part_of).map(capacity).collect()
     }
 
     /// The most frequent first.

@@ -16,18 +16,34 @@ const SEED: u64 = 0x6761_6e74_727d;
 /// Rows of requests that might come.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Futures {
-    /// In each row, numbers of demands.
-    rows: Vec<Vec<u16>>,
-    demands: Vec<Demand>,
+    rows: Vec<Vec<Step>>,
+    /// By the mix's numbers of demands.
+    requests: Vec<Request>,
     /// The least that a machine with GPU needs: where less is left, nothing that is free is taken any more.
     least: Least,
+}
+
+/// One request of a row.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    request: u16,
+    /// The least that this or a later request of the row needs of one device.
+    least_milli: u16,
+}
+
+/// A demand with what is asked of it most.
+#[derive(Clone, Debug)]
+struct Request {
+    cpu_milli: u32,
+    memory_mib: u32,
+    gpu_milli: i64,
+    demand: Demand,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Least {
     cpu_milli: u32,
     memory_mib: u32,
-    milli: u16,
 }
 
 impl Futures {
@@ -52,15 +68,14 @@ impl Futures {
         for at in (1..drawn.len()).rev() {
             drawn.swap(at, (next(&mut state) % (at as u64 + 1)) as usize);
         }
-        let rows = drawn.chunks(REQUESTS).map(<[u16]>::to_vec).collect();
-        let demands: Vec<Demand> = mix.demands().iter().map(|(demand, _)| demand.clone()).collect();
-        let with_gpu = || demands.iter().filter(|demand| demand.devices > 0);
+        let requests: Vec<Request> = mix.demands().iter().map(|(demand, _)| Request::of(demand)).collect();
+        let rows = drawn.chunks(REQUESTS).map(|row| steps(row, &requests)).collect();
+        let with_gpu = || requests.iter().filter(|request| request.gpu_milli > 0);
         let least = Least {
-            cpu_milli: with_gpu().map(|demand| demand.cpu_milli).min().unwrap_or(0),
-            memory_mib: with_gpu().map(|demand| demand.memory_mib).min().unwrap_or(0),
-            milli: with_gpu().map(|demand| demand.milli).min().unwrap_or(0),
+            cpu_milli: with_gpu().map(|request| request.cpu_milli).min().unwrap_or(0),
+            memory_mib: with_gpu().map(|request| request.memory_mib).min().unwrap_or(0),
         };
-        Self { rows, demands, least }
+        Self { rows, requests, least }
     }
 
     /// In thousandths of a GPU. Nothing is stranded where nothing is known of what comes.
@@ -73,30 +88,59 @@ impl Futures {
     }
 
     /// What is free once every request of a future that fits has taken its room, on the fullest devices that will do.
-    fn left_over(&self, bin: &Bin, future: &[u16]) -> i64 {
+    fn left_over(&self, bin: &Bin, future: &[Step]) -> i64 {
         let Bin { mut cpu_milli, mut memory_mib, .. } = *bin;
         let mut free_milli = bin.free_gpu_milli();
         let mut slots: SmallVec<[Slot; 16]> = SmallVec::from_slice(bin.slots());
-        for &at in future {
-            let demand = &self.demands[usize::from(at)];
-            if demand.cpu_milli > cpu_milli || demand.memory_mib > memory_mib {
+        let mut most_milli = most_free_milli(&slots);
+        for step in future {
+            if most_milli < step.least_milli {
+                break;
+            }
+            let request = &self.requests[usize::from(step.request)];
+            if request.cpu_milli > cpu_milli || request.memory_mib > memory_mib || request.gpu_milli > free_milli {
                 continue;
             }
-            if demand.devices > 0 {
-                if !take(&mut slots, demand) {
+            if request.gpu_milli > 0 {
+                if request.demand.milli > most_milli || !take(&mut slots, &request.demand) {
                     continue;
                 }
-                free_milli -= demand.gpu_milli();
+                free_milli -= request.gpu_milli;
+                most_milli = most_free_milli(&slots);
             }
-            cpu_milli -= demand.cpu_milli;
-            memory_mib -= demand.memory_mib;
-            let Least { cpu_milli: cpu, memory_mib: memory, milli } = self.least;
-            if cpu_milli < cpu || memory_mib < memory || slots.iter().all(|slot| slot.free_milli < milli) {
+            cpu_milli -= request.cpu_milli;
+            memory_mib -= request.memory_mib;
+            if cpu_milli < self.least.cpu_milli || memory_mib < self.least.memory_mib {
                 break;
             }
         }
         free_milli
     }
+}
+
+impl Request {
+    fn of(demand: &Demand) -> Self {
+        let Demand { cpu_milli, memory_mib, .. } = *demand;
+        Self { cpu_milli, memory_mib, gpu_milli: demand.gpu_milli(), demand: demand.clone() }
+    }
+}
+
+fn steps(row: &[u16], requests: &[Request]) -> Vec<Step> {
+    let mut least_milli = u16::MAX;
+    let steps = row.iter().rev().map(|&request| {
+        let Request { gpu_milli, demand, .. } = &requests[usize::from(request)];
+        if *gpu_milli > 0 {
+            least_milli = least_milli.min(demand.milli);
+        }
+        Step { request, least_milli }
+    });
+    let mut steps: Vec<Step> = steps.collect();
+    steps.reverse();
+    steps
+}
+
+fn most_free_milli(slots: &[Slot]) -> u16 {
+    slots.iter().map(|slot| slot.free_milli).max().unwrap_or(0)
 }
 
 /// Takes the fullest devices that will do, if they suffice. The slots stay in order.
@@ -154,9 +198,9 @@ mod tests {
     use super::*;
 
     /// The same with bins, which know nothing of what is least.
-    fn plainly(futures: &Futures, mut bin: Bin, future: &[u16]) -> i64 {
-        for &at in future {
-            let demand = &futures.demands[usize::from(at)];
+    fn plainly(futures: &Futures, mut bin: Bin, future: &[Step]) -> i64 {
+        for step in future {
+            let demand = &futures.requests[usize::from(step.request)].demand;
             if bin.fits(demand) {
                 bin = bin.taken(demand);
             }
@@ -186,7 +230,7 @@ mod tests {
             let futures = Futures::new(&mix, &[&bin]);
             for row in &futures.rows {
                 let expected = plainly(&futures, bin.clone(), row);
-                assert_eq!(futures.left_over(&bin, row), expected, "{bin:?} {:?}", futures.demands);
+                assert_eq!(futures.left_over(&bin, row), expected, "{bin:?} {:?}", futures.requests);
             }
         }
     }

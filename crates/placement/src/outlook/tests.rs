@@ -87,3 +87,29 @@ fn nothing_known_is_no_difference() {
     let mut outlook = Outlook::default();
     assert_eq!(cost(&mut outlook, &bin(0, 96, &[1_000; 8]), &WHOLE), 0);
 }
+
+#[test]
+fn capacities_of_all_demands_are_those_of_each() {
+    let seen: Vec<(Demand, u32)> = (1..40)
+        .map(|n: u32| {
+            let (devices, milli) = if n % 4 == 0 { ((n % 9) as u8, 1_000) } else { (1, (n * 37 % 1_000 + 1) as u16) };
+            let demand = Demand { cpu_milli: n * 700 % 9_000, memory_mib: n % 5 * 4_096, devices, milli, kinds: 0 };
+            (Demand { kinds: u64::from(n % 4), ..demand }, n)
+        })
+        .collect();
+    let mix = mix(&seen);
+    for n in 0..60_u16 {
+        let slots = (0..n % 9).map(|at| Slot { kind: (at % 2) as u8, free_milli: at.wrapping_mul(n) * 61 % 1_001 });
+        let bin = Bin::new(u32::from(n) * 1_500, u32::from(n) * 900, slots);
+        for ((demand, _), capacity) in mix.demands().iter().zip(mix.capacities(&bin)) {
+            assert_eq!(u32::from(capacity), bin.capacity(demand), "{bin:?} {demand:?}");
+            // CPU and memory are rounded in a bin that has taken something.
+            let demand = Demand { cpu_milli: 0, memory_mib: 0, ..demand.clone() };
+            let (mut left, mut times) = (bin.clone(), 0);
+            while demand.devices > 0 && left.fits(&demand) {
+                (left, times) = (left.taken(&demand), times + 1);
+            }
+            assert!(demand.devices > 1 || bin.capacity(&demand) == times, "{bin:?} {demand:?}");
+        }
+    }
+}
