@@ -2,6 +2,8 @@
 //!
 //! A layer that lies everywhere would cost a list four bytes a host, and moving half of them at every change.
 
+use std::ops::ControlFlow;
+
 use gantry_types::HostId;
 
 /// A list becomes bits where those take less: a bit for every host number, against 32 for each that is in.
@@ -79,6 +81,23 @@ impl HostSet {
                     while left != 0 {
                         visit(at * 64 + left.trailing_zeros());
                         left &= left - 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Those that are in both, in order, until `visit` says that it is enough.
+    pub fn for_each_common(&self, other: &Self, mut visit: impl FnMut(HostId) -> ControlFlow<()>) {
+        match (&self.0, &other.0) {
+            (Hosts::Few(hosts), _) | (Hosts::Many { .. }, Hosts::Few(hosts)) => {
+                let larger = if matches!(self.0, Hosts::Few(_)) { other } else { self };
+                _ = hosts.iter().filter(|&&host| larger.contains(host)).try_for_each(|&host| visit(host));
+            }
+            (Hosts::Many { words, .. }, Hosts::Many { words: others, .. }) => {
+                for (at, (word, other)) in (0..).zip(words.iter().zip(others)) {
+                    if bits(at, word & other).try_for_each(&mut visit).is_break() {
+                        return;
                     }
                 }
             }

@@ -5,18 +5,19 @@
 //! the most of the image, as long as they can be better than what was found. In a large fleet, of many hosts that have as
 //! much of it the most promising kinds of room come first.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{cmp::Reverse, collections::BinaryHeap, ops::ControlFlow};
 
 use gantry_fleet::{Fleet, HostSet, Journal};
 use gantry_types::HostId;
-use smallvec::SmallVec;
 
-use crate::{InFlight, Ranked, Score, Sight, overlaps::Overlaps, sight::Asked};
+use crate::{
+    InFlight, Ranked, Score, Sight,
+    overlaps::Overlaps,
+    sight::{Asked, PROMISING},
+};
 
 /// Hosts that are looked at in full, where outlines are estimates.
-pub(crate) const LOOKS: usize = 8;
-/// Hosts that are visited of those whose room is alike.
-const VISITS: usize = 64;
+pub(crate) const LOOKS: usize = 4;
 /// Hosts that have as much of the image as each other, beyond which they come by their room.
 const FEW: usize = 128;
 
@@ -32,9 +33,36 @@ struct Hunt<'a, 'q> {
     sight: &'a mut Sight,
     asked: &'a mut Asked<'q>,
     is_exact: bool,
-    /// Hosts to look at, the worst first.
-    candidates: BinaryHeap<Reverse<Score>>,
+    candidates: Candidates,
     best: Option<Ranked>,
+}
+
+/// Hosts to look at, by the best that they can be.
+#[derive(Debug, Default)]
+struct Candidates {
+    /// The worst first.
+    bounds: BinaryHeap<Reverse<Score>>,
+    /// Nothing where all are to be looked at.
+    at_most: Option<usize>,
+}
+
+impl Candidates {
+    /// Whether a host that can be no better than this need not be looked at.
+    fn have_better(&self, bound: Score) -> bool {
+        let is_full = self.at_most.is_some_and(|at_most| self.bounds.len() >= at_most);
+        is_full && self.bounds.peek().is_some_and(|worst| worst.0 >= bound)
+    }
+
+    /// Takes a host in, unless there are better ones.
+    fn offer(&mut self, bound: Score) {
+        if self.have_better(bound) {
+            return;
+        }
+        if self.at_most.is_some_and(|at_most| self.bounds.len() >= at_most) {
+            self.bounds.pop();
+        }
+        self.bounds.push(Reverse(bound));
+    }
 }
 
 impl Search {
@@ -48,11 +76,12 @@ impl Search {
         layers: &Journal,
     ) -> Option<Ranked> {
         let is_exact = asked.is_exact();
-        let mut hunt = Hunt { fleet, in_flight, sight, asked, is_exact, candidates: BinaryHeap::new(), best: None };
+        let candidates = Candidates { at_most: (!is_exact).then_some(LOOKS), ..Candidates::default() };
+        let mut hunt = Hunt { fleet, in_flight, sight, asked, is_exact, candidates, best: None };
         hunt.run(&mut self.overlaps, layers);
         if hunt.best.is_none() && !is_exact {
             // Those that seemed to be good are refused for reasons that outlines do not show.
-            hunt.is_exact = true;
+            (hunt.is_exact, hunt.candidates.at_most) = (true, None);
             hunt.run(&mut self.overlaps, layers);
         }
         hunt.best
@@ -79,7 +108,7 @@ impl Hunt<'_, '_> {
                 break;
             }
             if self.is_exact || hosts.len() <= FEW {
-                hosts.for_each(|id| _ = self.propose(id, bytes));
+                hosts.for_each(|id| self.propose(id, bytes));
             } else {
                 self.propose_by_room(hosts, bytes);
             }
@@ -89,48 +118,45 @@ impl Hunt<'_, '_> {
 
     /// Whether a host that can be no better than this need not be looked at.
     fn has_better(&self, score: Score) -> bool {
-        if self.is_exact {
-            return self.best.is_some_and(|best| best.score >= score);
-        }
-        self.candidates.len() >= LOOKS && self.candidates.peek().is_some_and(|worst| worst.0 >= score)
+        self.candidates.have_better(score) || self.is_exact && self.best.is_some_and(|best| best.score >= score)
     }
 
-    /// Notes a host by the best that it can be, unless there are better ones. Returns whether it may do at all.
-    fn propose(&mut self, id: HostId, present_bytes: u64) -> bool {
-        let Some(bound) = self.sight.bound(self.fleet, self.asked, id, present_bytes) else { return false };
-        if self.has_better(bound) {
-            return true;
+    /// Notes a host by the best that it can be, unless there are better ones.
+    fn propose(&mut self, id: HostId, present_bytes: u64) {
+        let Some(bound) = self.sight.bound(self.fleet, self.asked, id, present_bytes) else { return };
+        if !self.has_better(bound) {
+            self.candidates.offer(bound);
         }
-        if !self.is_exact && self.candidates.len() >= LOOKS {
-            self.candidates.pop();
-        }
-        self.candidates.push(Reverse(bound));
-        true
     }
 
     /// Proposes hosts that have so many bytes of the image by what their room is like.
     fn propose_by_room(&mut self, hosts: &HostSet, present_bytes: u64) {
-        let mut likely = self.sight.likely(self.asked, present_bytes);
-        while let Some((score, like)) = likely.pop() {
-            if self.has_better(score) {
-                return;
+        let Self { fleet, sight, asked, candidates, .. } = self;
+        let Some(known) = asked.known.take() else { return };
+        for (score, like) in known.walk(sight.score_by_room(asked, present_bytes)) {
+            if candidates.have_better(score) {
+                break;
             }
-            let some: SmallVec<[HostId; VISITS]> =
-                self.sight.alike(like).take(VISITS).filter(|&id| hosts.contains(id)).collect();
-            let mut may_do = 0;
-            for id in some {
-                may_do += usize::from(self.propose(id, present_bytes));
+            let (cost, mut may_do) = (known.guess(like).cost(), 0);
+            sight.alike(like).for_each_common(hosts, |id| {
+                let Some(bound) = sight.bound_of_cost(fleet, asked, id, present_bytes, cost) else {
+                    return ControlFlow::Continue(());
+                };
+                candidates.offer(bound);
+                may_do += 1;
                 // The others are no better as far as is known.
-                if may_do >= LOOKS {
-                    break;
-                }
+                if may_do < LOOKS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            if may_do > 0 && asked.promising.len() < PROMISING {
+                asked.promising.push(like);
             }
         }
+        asked.known = Some(known);
     }
 
     /// Looks at the candidates, the best first.
     fn look(&mut self) {
-        let mut bounds: Vec<Score> = self.candidates.drain().map(|bound| bound.0).collect();
+        let mut bounds: Vec<Score> = self.candidates.bounds.drain().map(|bound| bound.0).collect();
         bounds.sort_unstable_by(|a, b| b.cmp(a));
         for bound in bounds {
             if self.best.is_some_and(|best| best.score >= bound) {

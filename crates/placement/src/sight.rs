@@ -10,13 +10,14 @@ mod room;
 mod rows;
 mod seen;
 
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 
-use gantry_fleet::{Fleet, Host, ImageEntry, Journal};
+use gantry_fleet::{Fleet, Host, HostSet, ImageEntry, Journal};
 use gantry_types::{HostId, Shape, Stamp};
+use smallvec::SmallVec;
 
 use self::{
-    likes::{Guess, Like, Likes},
+    likes::{Known, Like, Likes},
     recent::{Hosts, Recent},
     room::{bin, demand, kinds, more},
     rows::{Need, Rows},
@@ -42,6 +43,9 @@ const HOSTS_EXACTLY: usize = 2_048;
 /// Prices are set anew once one in so many hosts got a machine, and at least so many machines were placed.
 const HOSTS_PER_PRICE: u64 = 4;
 const MACHINES_PER_PRICE: u64 = 64;
+
+/// Kinds of room that a search may find promising.
+pub(crate) const PROMISING: usize = 32;
 
 #[derive(Clone, Debug, Default)]
 pub struct Sight {
@@ -74,8 +78,18 @@ struct Detail {
     /// Of any placement, in steps; once asked for.
     least_cost: Option<i64>,
     paces: Paces,
-    /// What the host fetches, as of that time; nothing where it fetches nothing.
-    pulls: Option<Box<(Stamp, PullQueue)>>,
+    pulls: Pulls,
+}
+
+/// What a host fetches.
+#[derive(Clone, Debug, Default)]
+enum Pulls {
+    #[default]
+    Nothing,
+    /// As of that time.
+    Queue(Box<(Stamp, PullQueue)>),
+    /// To be found out where the host is looked at.
+    Unknown,
 }
 
 /// A request with all that is found out about it once.
@@ -85,8 +99,12 @@ pub struct Asked<'a> {
     pub(crate) weights: Weights,
     app_number: Option<u32>,
     demand: Option<Demand>,
+    /// Whether a host's outline bounds what it scores; otherwise it is an estimate.
+    is_exact: bool,
     /// What the demand costs on hosts that were not looked at; nothing in a small fleet.
-    known: Option<likes::Known>,
+    pub(crate) known: Option<Known>,
+    /// Kinds of room that were promising in a search.
+    pub(crate) promising: SmallVec<[Like; PROMISING]>,
     /// In a large fleet: hosts to which the image may be on its way.
     recent: Hosts,
     need: Need,
@@ -159,7 +177,9 @@ impl Sight {
         let now = fleet.now();
         if now < self.now_ms || now >= self.now_ms + STEP_MS {
             self.now_ms = now;
-            self.look_at_pulls(fleet, in_flight);
+            if !is_large(fleet) {
+                self.look_at_pulls(fleet, in_flight);
+            }
         }
         let relearn = self.position.is_none() || self.seen.is_news() || self.rows.is_crowded(fleet);
         if relearn || self.follow(fleet, in_flight, journal) {
@@ -167,12 +187,12 @@ impl Sight {
         } else if self.placed >= MACHINES_PER_PRICE.max(fleet.host_count() as u64 / HOSTS_PER_PRICE) {
             self.placed = 0;
             if self.outlook.reprice() {
-                self.likes.forget_costs();
+                self.likes.age();
                 self.generation += 1;
             }
         }
         if self.twins_learnt != fleet.twins_learnt() {
-            fleet.hosts().for_each(|host| self.look_at_pulls_of(fleet, in_flight, host));
+            fleet.hosts().for_each(|host| self.forget_pulls_of(fleet, in_flight, host));
             self.twins_learnt = fleet.twins_learnt();
             self.generation += 1;
         }
@@ -183,7 +203,10 @@ impl Sight {
     pub(crate) fn follow(&mut self, fleet: &Fleet, in_flight: &InFlight, journal: &Journal) -> bool {
         let Some(touched) = self.position.and_then(|position| journal.since(position)) else { return true };
         let mut is_new = false;
-        touched.for_each(|touched| is_new |= self.renew(fleet, in_flight, touched.host));
+        let mut hosts: SmallVec<[HostId; 16]> = touched.map(|touched| touched.host).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        hosts.into_iter().for_each(|host| is_new |= self.renew(fleet, in_flight, host));
         self.position = Some(journal.end());
         is_new && kinds(&self.rows) != self.kinds
     }
@@ -242,13 +265,22 @@ impl Sight {
             self.likes.set(id, fleet.host(id).map(|_| &detail.bin));
         }
         let Some(host) = fleet.host(id) else {
-            detail.pulls = None;
+            detail.pulls = Pulls::Nothing;
             self.pulling.remove(&id);
             return;
         };
         detail.paces = Paces::of(&host.rates());
         self.fastest = Some(self.fastest.map_or(detail.paces, |fastest| fastest.faster(&detail.paces)));
-        self.look_at_pulls_of(fleet, in_flight, host);
+        self.forget_pulls_of(fleet, in_flight, host);
+    }
+
+    /// What the host fetches is to be looked at again: at once in a small fleet, where all that fetch something are known.
+    fn forget_pulls_of(&mut self, fleet: &Fleet, in_flight: &InFlight, host: &Host) {
+        if is_large(fleet) {
+            self.details[host.id as usize].pulls = Pulls::Unknown;
+        } else {
+            self.look_at_pulls_of(fleet, in_flight, host);
+        }
     }
 
     fn look_at_pulls_of(&mut self, fleet: &Fleet, in_flight: &InFlight, host: &Host) {
@@ -256,10 +288,10 @@ impl Sight {
         let queue = PullQueue::of(fleet, host, self.now_ms, coming);
         let detail = &mut self.details[host.id as usize];
         if queue.is_empty() {
-            detail.pulls = None;
+            detail.pulls = Pulls::Nothing;
             self.pulling.remove(&host.id);
         } else {
-            detail.pulls = Some(Box::new((self.now_ms, queue)));
+            detail.pulls = Pulls::Queue(Box::new((self.now_ms, queue)));
             self.pulling.insert(host.id);
         }
     }
@@ -282,7 +314,7 @@ impl Sight {
     }
 
     pub(crate) fn is_pulling(&self, id: HostId) -> bool {
-        self.details.get(id as usize).is_some_and(|detail| detail.pulls.is_some())
+        self.details.get(id as usize).is_some_and(|detail| detail.may_pull())
     }
 
     pub(crate) fn asked<'a>(&self, fleet: &Fleet, ask: Ask<'a>) -> Asked<'a> {
@@ -292,21 +324,32 @@ impl Sight {
         let twins = layers.filter(|layer| !fleet.twins(layer.layer).is_empty());
         let twin_bytes = twins.map(|layer| layer.size_bytes).sum();
         let weights = Weights::of(fleet.policy(ask.app));
-        Asked { ask, weights, app_number, demand, known: None, recent: Hosts::new(), need, twin_bytes }
+        Asked {
+            ask,
+            weights,
+            app_number,
+            demand,
+            is_exact: true,
+            known: None,
+            promising: SmallVec::new(),
+            recent: Hosts::new(),
+            need,
+            twin_bytes,
+        }
     }
 
     /// As [`Sight::asked`], for finding a host without looking at all of them. To be handed back with [`Sight::done`].
     pub(crate) fn asked_quickly<'a>(&mut self, fleet: &Fleet, ask: Ask<'a>) -> Asked<'a> {
         let asked = self.asked(fleet, ask);
-        let demand = asked.demand.as_ref().filter(|_| fleet.host_count() > HOSTS_EXACTLY);
+        let demand = asked.demand.as_ref().filter(|_| is_large(fleet));
         let known = demand.map(|demand| self.likes.take(&mut self.outlook, demand));
         let recent = asked.ask.image.filter(|_| known.is_some()).map(|image| self.recent.hosts(image));
-        Asked { known, recent: recent.unwrap_or_default(), ..asked }
+        Asked { is_exact: known.is_none(), known, recent: recent.unwrap_or_default(), ..asked }
     }
 
     pub(crate) fn done(&mut self, asked: Asked<'_>) {
-        if let (Some(demand), Some(known)) = (asked.demand, asked.known) {
-            self.likes.put_back(&demand, known);
+        if let Some(known) = asked.known {
+            self.likes.put_back(&mut self.outlook, known, &asked.promising);
         }
     }
 
@@ -354,27 +397,31 @@ impl Sight {
         let with_held = (!room.ended.is_empty()).then(|| bin(self.outlook.mix(), room));
         let bin = with_held.as_ref().unwrap_or(&detail.bin);
         let fit = asked.demand.as_ref().and_then(|demand| self.outlook.fit(bin, demand));
-        let alone_us = match (&detail.pulls, asked.ask.image) {
-            (Some(_), Some(image)) if estimate.fetch_bytes + estimate.unpack_bytes > 0 => {
+        let alone_us = match (detail.may_pull(), asked.ask.image) {
+            (true, Some(image)) if estimate.fetch_bytes + estimate.unpack_bytes > 0 => {
                 let alone = PullQueue::idle(detail.paces, self.now_ms).estimate(fleet, host, image);
                 estimate.ready_us.min(alone.ready_us)
             }
-            (Some(_), _) => 0,
-            (None, _) => estimate.ready_us,
+            (true, _) => 0,
+            (false, _) => estimate.ready_us,
         };
         let fetch_us = at_best_us(estimate.fetch_bytes, &detail.paces);
         Prospect { estimate, fetch_us, alone_us, fit, more: more(asked, room) }
     }
 
     fn estimate(&mut self, fleet: &Fleet, in_flight: &InFlight, host: &Host, image: &ImageEntry) -> Estimate {
-        let is_old = |pulls: &(Stamp, PullQueue)| pulls.0 != self.now_ms;
-        if self.details[host.id as usize].pulls.as_deref().is_some_and(is_old) {
+        let is_known = match &self.details[host.id as usize].pulls {
+            Pulls::Nothing => true,
+            Pulls::Queue(queue) => queue.0 == self.now_ms,
+            Pulls::Unknown => false,
+        };
+        if !is_known {
             self.look_at_pulls_of(fleet, in_flight, host);
         }
         let detail = &self.details[host.id as usize];
-        match detail.pulls.as_deref() {
-            Some((_, queue)) => queue.estimate(fleet, host, image),
-            None => PullQueue::idle(detail.paces, self.now_ms).estimate(fleet, host, image),
+        match &detail.pulls {
+            Pulls::Queue(queue) => queue.1.estimate(fleet, host, image),
+            Pulls::Nothing | Pulls::Unknown => PullQueue::idle(detail.paces, self.now_ms).estimate(fleet, host, image),
         }
     }
 
@@ -386,16 +433,30 @@ impl Sight {
         id: HostId,
         present_bytes: u64,
     ) -> Option<Score> {
-        let (&row, region) = self.rows.may_fit(fleet, asked, id)?;
-        let detail = &mut self.details[id as usize];
-        let missing_bytes = asked.fetched_at_least_bytes(present_bytes);
-        let comes = detail.pulls.is_some() && (asked.is_exact() || asked.recent.contains(&id));
-        let least_cost = match (&asked.demand, &asked.known, detail.least_cost) {
-            (None, _, _) => 0,
-            (Some(_), Some(known), _) => self.likes.of(id).map_or_else(|| known.least(), |like| known.guess(like).cost),
-            (Some(_), None, Some(known)) => known,
-            (Some(_), None, None) => *detail.least_cost.insert(self.outlook.least_cost(&detail.bin)),
+        let least_cost = match (&asked.demand, &asked.known) {
+            (None, _) => 0,
+            (Some(_), Some(known)) => self.likes.of(id).map_or_else(|| known.least(), |like| known.guess(like).cost()),
+            (Some(_), None) => {
+                let detail = self.details.get_mut(id as usize)?;
+                *detail.least_cost.get_or_insert_with(|| self.outlook.least_cost(&detail.bin))
+            }
         };
+        self.bound_of_cost(fleet, asked, id, present_bytes, least_cost)
+    }
+
+    /// The same, where it is known how much the host costs at least.
+    pub(crate) fn bound_of_cost(
+        &self,
+        fleet: &Fleet,
+        asked: &mut Asked<'_>,
+        id: HostId,
+        present_bytes: u64,
+        least_cost: i64,
+    ) -> Option<Score> {
+        let (&row, region) = self.rows.may_fit(fleet, asked, id)?;
+        let detail = &self.details[id as usize];
+        let missing_bytes = asked.fetched_at_least_bytes(present_bytes);
+        let comes = detail.may_pull() && (asked.is_exact || asked.recent.contains(&id));
         let outline = Outline {
             host: id,
             region,
@@ -406,20 +467,17 @@ impl Sight {
         Some(Score::at_best(&asked.weights, &outline))
     }
 
-    /// The kinds of room that hosts have, the best first, each with what is likely of its hosts where they have so many
-    /// bytes of the image or fewer.
-    pub(crate) fn likely(&self, asked: &Asked<'_>, present_bytes: u64) -> BinaryHeap<(Score, Like)> {
-        let Some(known) = &asked.known else { return BinaryHeap::new() };
-        let ready_us = self.at_best_us(asked, present_bytes);
-        let score = |like: Like| {
-            let Guess { cost, more } = known.guess(like);
-            let outline = Outline { host: 0, region: 0, ready_us, more_at_most: more, least_cost: cost };
-            (Score::at_best(&asked.weights, &outline), like)
-        };
-        self.likes.in_use().map(score).collect()
+    /// What hosts that have so many bytes of the image score at best, by what they cost and how many further machines fit.
+    pub(crate) fn score_by_room(&self, asked: &Asked<'_>, present_bytes: u64) -> impl Fn(i64, u64) -> Score + use<> {
+        let (weights, ready_us) = (asked.weights, self.at_best_us(asked, present_bytes));
+        move |least_cost, more_at_most| {
+            // The last of those that are as good: once enough are known, others like them are not worth finding.
+            Score::at_best(&weights, &Outline { host: HostId::MAX, region: 0, ready_us, more_at_most, least_cost })
+        }
     }
 
-    pub(crate) fn alike(&self, like: Like) -> impl Iterator<Item = HostId> {
+    /// Hosts with this kind of room.
+    pub(crate) fn alike(&self, like: Like) -> &HostSet {
         self.likes.hosts(like)
     }
 
@@ -430,7 +488,7 @@ impl Sight {
     /// The best that any host can score that fetches nothing and has so many bytes of the image or fewer.
     pub(crate) fn bound_of_all(&self, asked: &Asked<'_>, present_bytes: u64) -> Score {
         let outline = Outline {
-            host: 0,
+            host: if asked.is_exact { 0 } else { HostId::MAX },
             region: 0,
             ready_us: self.at_best_us(asked, present_bytes),
             more_at_most: FOLLOWERS,
@@ -444,6 +502,17 @@ impl Sight {
     }
 }
 
+impl Detail {
+    fn may_pull(&self) -> bool {
+        !matches!(self.pulls, Pulls::Nothing)
+    }
+}
+
+/// Whether what a machine strands is not told for all hosts, and what they fetch only for those that are looked at.
+fn is_large(fleet: &Fleet) -> bool {
+    fleet.host_count() > HOSTS_EXACTLY
+}
+
 impl Asked<'_> {
     /// What a host that fetches nothing yet must fetch of the image when it has so many bytes of it. What is there under
     /// another digest is not looked for, so all of it may be.
@@ -452,9 +521,9 @@ impl Asked<'_> {
         size_bytes.saturating_sub(present_bytes).saturating_sub(self.twin_bytes)
     }
 
-    /// Whether a host's outline bounds what it scores; otherwise it is an estimate.
+    /// Whether what is told of hosts without looking at them is true of all of them.
     pub(crate) fn is_exact(&self) -> bool {
-        self.known.is_none()
+        self.is_exact
     }
 
     /// Where in the list of regions one is; the last place where it is not, which a constraint refuses.

@@ -63,6 +63,12 @@ impl Bin {
         devices == 0 || self.fitting(demand).take(devices).count() == devices
     }
 
+    /// Whether an empty host with such devices may have room.
+    pub(crate) fn may_fit(&self, demand: &Demand) -> bool {
+        let devices = usize::from(demand.devices);
+        self.slots.iter().filter(|slot| demand.accepts(slot.kind)).take(devices).count() == devices
+    }
+
     /// Positions of devices that can take their part of a demand, the fullest of each kind first.
     fn fitting<'a>(&'a self, demand: &'a Demand) -> impl Iterator<Item = usize> + 'a {
         let slots = self.slots.iter().enumerate();

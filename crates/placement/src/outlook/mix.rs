@@ -4,12 +4,18 @@ use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 
-use super::{Bin, coarse::coarse};
+use super::{
+    Bin,
+    coarse::{coarse, to_bits},
+};
 
 /// Shapes that are told apart; rarer ones are left out.
 const DEMANDS: usize = 512;
 /// Kinds of devices that are told apart: one bit each.
 const KINDS: usize = 64;
+
+/// Leading bits behind the first one that a rough demand has.
+const ROUGH_BITS: u32 = 1;
 
 /// One shape of machine. The counts are per machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +34,12 @@ impl Demand {
     /// The same to the precision of a [`super::Bin`].
     pub fn coarse(self) -> Self {
         Self { cpu_milli: coarse(self.cpu_milli), memory_mib: coarse(self.memory_mib), ..self }
+    }
+
+    /// Of CPU and memory, about as much: machines that are alike but for a little.
+    pub(crate) fn rough(&self) -> Self {
+        let [cpu_milli, memory_mib] = [self.cpu_milli, self.memory_mib].map(|value| to_bits(value, ROUGH_BITS));
+        Self { cpu_milli, memory_mib, ..self.clone() }
     }
 
     pub fn accepts(&self, kind: u8) -> bool {

@@ -7,7 +7,7 @@ use gantry_types::HostId;
 use smallvec::SmallVec;
 
 /// Hosts that are kept of an image.
-const HOSTS: usize = 8;
+const HOSTS: usize = 3;
 /// Images that are kept; all are forgotten where there are more.
 const IMAGES: usize = 4_096;
 
