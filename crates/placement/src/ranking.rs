@@ -1,8 +1,9 @@
 //! The hosts in order for one kind of request, kept up to date from a journal of touched hosts.
 //!
-//! A heap holds one entry a host that counts: its score or, where the host was touched since it was looked at, the best
-//! score that it could have given its layers. Such a host is looked at once it might be the first. So a touched host
-//! costs a few nanoseconds in most rankings, and a scoring only in those where it is near the top.
+//! Of each host, one entry counts: among those that are known its score or, where the host was touched since it was looked
+//! at, among the likely ones the best score that it could have given its layers. Such a host is looked at once it might be
+//! the first. So a touched host costs a few nanoseconds in most rankings, and a scoring only in those where it is near the
+//! top. In a large fleet, where the best score is an estimate, only a few of them are looked at for each machine.
 
 mod zones;
 
@@ -14,6 +15,8 @@ use gantry_types::{HostId, PlaceRequest, Stamp};
 use crate::{InFlight, Ranked, Score, Sight, present_bytes, search::LOOKS, sight::Asked};
 use zones::ZoneAnswers;
 
+/// Hosts that are looked at for each further machine, where outlines are estimates.
+const LOOKS_FURTHER: usize = 1;
 /// Entries a host beyond which those out of date are swept out of the heap.
 const ENTRIES_PER_HOST: usize = 2;
 /// The same for a small fleet, where sweeping would be frequent.
@@ -69,10 +72,10 @@ struct Entry {
 pub(crate) struct Ranking {
     /// By host number.
     cells: Vec<Cell>,
-    /// By host number: not touched since it was looked at, so that its entry is its score, and it has none where a
-    /// constraint refuses it. Apart from the cells, because most touches look at nothing else.
-    known: Bits,
-    heap: BinaryHeap<Entry>,
+    known: BinaryHeap<Entry>,
+    likely: BinaryHeap<Entry>,
+    /// Whether hosts were looked at since it was built.
+    is_begun: bool,
     /// Out of date and without an entry that counts.
     touched: Vec<HostId>,
     /// By host number: whether it is among those.
@@ -122,9 +125,11 @@ impl Ranking {
             pulling.drain(..).for_each(|id| self.touch(fleet, image, id, false));
             self.pulling = pulling;
         }
-        if self.heap.len() > ENTRIES_PER_HOST * fleet.host_count() + ENTRIES_AT_LEAST {
-            let Self { cells, heap, .. } = self;
-            heap.retain(|entry| cells[entry.score.host.0 as usize].version == entry.version);
+        let Self { cells, known, likely, .. } = self;
+        for heap in [known, likely] {
+            if heap.len() > ENTRIES_PER_HOST * fleet.host_count() + ENTRIES_AT_LEAST {
+                heap.retain(|entry| entry.counts(cells));
+            }
         }
         self.position = Some(journal.end());
     }
@@ -132,8 +137,9 @@ impl Ranking {
     fn build(&mut self, fleet: &Fleet, sight: &Sight, image: Option<&ImageEntry>) {
         self.cells.clear();
         self.cells.resize(fleet.host_numbers_end() as usize, Cell::default());
-        self.known = Bits::default();
-        self.heap.clear();
+        self.known.clear();
+        self.likely.clear();
+        self.is_begun = false;
         self.zones.clear();
         self.pulling.clear();
         self.generation = sight.generation();
@@ -153,7 +159,6 @@ impl Ranking {
     /// Notes that what is known of a host is out of date.
     fn touch(&mut self, fleet: &Fleet, image: Option<&ImageEntry>, id: HostId, layers: bool) {
         let at = id as usize;
-        self.known.replace(at, false);
         if self.noted.replace(at, true) && !layers {
             return;
         }
@@ -186,44 +191,34 @@ impl Ranking {
                 continue;
             }
             let Cell { present_bytes, version } = self.cells[id as usize];
-            match sight.bound(fleet, asked, id, present_bytes) {
-                Some(score) => self.heap.push(Entry { score, version }),
-                // No entry: it is known to be no choice.
-                None => _ = self.known.replace(id as usize, true),
+            // Without an entry it is known to be no choice.
+            if let Some(score) = sight.bound(fleet, asked, id, present_bytes) {
+                self.likely.push(Entry { score, version });
             }
         }
         self.touched = touched;
+        let looks = if self.is_begun { LOOKS_FURTHER } else { LOOKS };
+        let looks = if asked.is_exact() { usize::MAX } else { looks };
+        self.is_begun = true;
         let mut found: Option<Ranked> = None;
-        for looks in 0.. {
-            let top = self.top()?;
-            let host = fleet.host(top.score.host.0)?;
-            if self.is_known(top) {
-                // Where it was not looked at just now, what else there is to say of it was not kept.
-                let found = found.filter(|found| found.score == top.score);
-                return found.or_else(|| sight.look(fleet, in_flight, asked, host).ok());
+        for looked in 0.. {
+            let (known, likely) = (top(&mut self.known, &self.cells), top(&mut self.likely, &self.cells));
+            match likely {
+                Some(likely)
+                    if known.is_none() || looked < looks && Some(likely.score) > known.map(|top| top.score) =>
+                {
+                    self.likely.pop();
+                    found = found.max(self.look(fleet, in_flight, sight, asked, likely.score.host.0));
+                }
+                _ => {
+                    let score = known?.score;
+                    // Where it was not looked at just now, what else there is to say of it was not kept.
+                    let found = found.filter(|found| found.score == score);
+                    return found.or_else(|| sight.look(fleet, in_flight, asked, fleet.host(score.host.0)?).ok());
+                }
             }
-            if looks >= LOOKS && found.is_some() && !asked.is_exact() {
-                return found;
-            }
-            self.heap.pop();
-            found = found.max(self.look(fleet, in_flight, sight, asked, top.score.host.0));
         }
         None
-    }
-
-    /// The first entry that counts.
-    fn top(&mut self) -> Option<Entry> {
-        loop {
-            let top = *self.heap.peek()?;
-            if self.cells[top.score.host.0 as usize].version == top.version {
-                return Some(top);
-            }
-            self.heap.pop();
-        }
-    }
-
-    fn is_known(&self, entry: Entry) -> bool {
-        self.known.get(entry.score.host.0 as usize)
     }
 
     /// Scores a host as it is now.
@@ -237,14 +232,30 @@ impl Ranking {
     ) -> Option<Ranked> {
         let cell = &mut self.cells[id as usize];
         cell.version = cell.version.wrapping_add(1);
-        self.known.replace(id as usize, true);
         // A host that is gone is known to be no choice.
         let ranked = sight.look(fleet, in_flight, asked, fleet.host(id)?).ok()?;
-        self.heap.push(Entry { score: ranked.score, version: cell.version });
+        self.known.push(Entry { score: ranked.score, version: cell.version });
         if sight.is_pulling(id) {
             self.pulling.push(id);
         }
         Some(ranked)
+    }
+}
+
+impl Entry {
+    fn counts(&self, cells: &[Cell]) -> bool {
+        cells[self.score.host.0 as usize].version == self.version
+    }
+}
+
+/// The first entry that counts.
+fn top(heap: &mut BinaryHeap<Entry>, cells: &[Cell]) -> Option<Entry> {
+    loop {
+        let top = *heap.peek()?;
+        if top.counts(cells) {
+            return Some(top);
+        }
+        heap.pop();
     }
 }
 
@@ -253,10 +264,6 @@ impl Ranking {
 struct Bits(Vec<u64>);
 
 impl Bits {
-    fn get(&self, at: usize) -> bool {
-        self.0.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
-    }
-
     /// Returns what the bit was.
     fn replace(&mut self, at: usize, value: bool) -> bool {
         if self.0.len() <= at / 64 {
