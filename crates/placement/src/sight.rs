@@ -5,6 +5,7 @@
 //! changes the scores of all hosts at once: then [`Sight::generation`] is another, and nothing scored before counts.
 
 pub(crate) mod likes;
+mod pulls;
 mod recent;
 mod room;
 mod rows;
@@ -18,6 +19,7 @@ use smallvec::SmallVec;
 
 use self::{
     likes::{Known, Like, Likes},
+    pulls::Pulls,
     recent::{Hosts, Recent},
     room::{bin, demand, kinds, more},
     rows::{Need, Rows},
@@ -79,17 +81,6 @@ struct Detail {
     least_cost: Option<i64>,
     paces: Paces,
     pulls: Pulls,
-}
-
-/// What a host fetches.
-#[derive(Clone, Debug, Default)]
-enum Pulls {
-    #[default]
-    Nothing,
-    /// As of that time.
-    Queue(Box<(Stamp, PullQueue)>),
-    /// To be found out where the host is looked at.
-    Unknown,
 }
 
 /// A request with all that is found out about it once.
@@ -274,40 +265,6 @@ impl Sight {
         self.forget_pulls_of(fleet, in_flight, host);
     }
 
-    /// What the host fetches is to be looked at again: at once in a small fleet, where all that fetch something are known.
-    fn forget_pulls_of(&mut self, fleet: &Fleet, in_flight: &InFlight, host: &Host) {
-        if is_large(fleet) {
-            self.details[host.id as usize].pulls = Pulls::Unknown;
-        } else {
-            self.look_at_pulls_of(fleet, in_flight, host);
-        }
-    }
-
-    fn look_at_pulls_of(&mut self, fleet: &Fleet, in_flight: &InFlight, host: &Host) {
-        let coming = in_flight.images_on(host.id).filter_map(|reference| fleet.image(reference));
-        let queue = PullQueue::of(fleet, host, self.now_ms, coming);
-        let detail = &mut self.details[host.id as usize];
-        if queue.is_empty() {
-            detail.pulls = Pulls::Nothing;
-            self.pulling.remove(&host.id);
-        } else {
-            detail.pulls = Pulls::Queue(Box::new((self.now_ms, queue)));
-            self.pulling.insert(host.id);
-        }
-    }
-
-    /// Looks at some of the hosts that fetched something, so that those that are done are forgotten.
-    fn look_at_pulls(&mut self, fleet: &Fleet, in_flight: &InFlight) {
-        let some: Vec<HostId> = self.pulling.range(self.pulling_next..).take(PULLING_PER_STEP).copied().collect();
-        self.pulling_next = some.last().map_or(0, |last| last + 1);
-        for id in some {
-            match fleet.host(id) {
-                Some(host) => self.look_at_pulls_of(fleet, in_flight, host),
-                None => _ = self.pulling.remove(&id),
-            }
-        }
-    }
-
     /// Hosts to which what is asked for may be on its way. In a large fleet, only those that got the image lately.
     pub(crate) fn pulling(&self, asked: &Asked<'_>) -> Vec<HostId> {
         if asked.is_exact() { self.pulling.iter().copied().collect() } else { asked.recent.to_vec() }
@@ -407,22 +364,6 @@ impl Sight {
         };
         let fetch_us = at_best_us(estimate.fetch_bytes, &detail.paces);
         Prospect { estimate, fetch_us, alone_us, fit, more: more(asked, room) }
-    }
-
-    fn estimate(&mut self, fleet: &Fleet, in_flight: &InFlight, host: &Host, image: &ImageEntry) -> Estimate {
-        let is_known = match &self.details[host.id as usize].pulls {
-            Pulls::Nothing => true,
-            Pulls::Queue(queue) => queue.0 == self.now_ms,
-            Pulls::Unknown => false,
-        };
-        if !is_known {
-            self.look_at_pulls_of(fleet, in_flight, host);
-        }
-        let detail = &self.details[host.id as usize];
-        match &detail.pulls {
-            Pulls::Queue(queue) => queue.1.estimate(fleet, host, image),
-            Pulls::Nothing | Pulls::Unknown => PullQueue::idle(detail.paces, self.now_ms).estimate(fleet, host, image),
-        }
     }
 
     /// The best that a host can score that has so many bytes of the image; nothing where it is refused for certain.

@@ -92,7 +92,8 @@ fn nothing_known_is_no_difference() {
 fn capacities_of_all_demands_are_those_of_each() {
     let seen: Vec<(Demand, u32)> = (1..40)
         .map(|n: u32| {
-            let (devices, milli) = if n % 4 == 0 { ((n % 9) as u8, 1_000) } else { (1, (n * 37 % 1_000 + 1) as u16) };
+            let (devices, milli) =
+                if n.is_multiple_of(4) { ((n % 9) as u8, 1_000) } else { (1, (n * 37 % 1_000 + 1) as u16) };
             let demand = Demand { cpu_milli: n * 700 % 9_000, memory_mib: n % 5 * 4_096, devices, milli, kinds: 0 };
             (Demand { kinds: u64::from(n % 4), ..demand }, n)
         })
