@@ -27,11 +27,7 @@ pub struct Identity {
 impl Identity {
     /// Reads the identity of `dir`, or gives it the one wanted where it has none.
     pub(crate) fn open(dir: &Path, cluster: &str, node: u64) -> Result<Self, OpenError> {
-        let found = match fs::read_to_string(dir.join(FILE)) {
-            Ok(text) => Self::parse(&text).map_err(|why| unusable(dir, why))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::create(dir, cluster, node),
-            Err(error) => return Err(unusable(dir, format!("{FILE}: {error}"))),
-        };
+        let Some(found) = Self::look(dir)? else { return Self::create(dir, cluster, node) };
         if found.node != node {
             return Err(OpenError::OtherNode { dir: dir.to_owned(), found: found.node, want: node });
         }
@@ -40,6 +36,15 @@ impl Identity {
             return Err(OpenError::OtherCluster { dir: dir.to_owned(), found: found.cluster, want });
         }
         Ok(found)
+    }
+
+    /// The identity of `dir`, where it has one.
+    pub(crate) fn look(dir: &Path) -> Result<Option<Self>, OpenError> {
+        match fs::read_to_string(dir.join(FILE)) {
+            Ok(text) => Self::parse(&text).map(Some).map_err(|why| unusable(dir, why)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unusable(dir, format!("{FILE}: {error}"))),
+        }
     }
 
     fn create(dir: &Path, cluster: &str, node: u64) -> Result<Self, OpenError> {

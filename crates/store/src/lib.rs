@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod apply;
+mod dir_lock;
 mod disk;
 mod engine;
 mod error;
@@ -17,6 +18,7 @@ mod family;
 mod identity;
 mod log;
 mod meta;
+pub mod offline;
 mod position;
 mod snapshot;
 mod state;

@@ -11,7 +11,7 @@
 pub(crate) mod mark;
 mod read;
 pub(crate) mod record;
-mod recover;
+pub(crate) mod recover;
 mod tail;
 mod usage;
 mod writer;

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use crate::{
     Applied, Build, Identity, Log, LogEntry, SharedState, SnapshotFile, Snapshots,
     apply::Applier,
+    dir_lock::DirLock,
     disk,
     engine::Engine,
     error::{OpenError, StoreError},
@@ -37,8 +38,9 @@ impl Store {
         let unusable = |error: StoreError| OpenError::Unusable { dir: dir.clone(), why: error.to_string() };
         let unreadable = |source| OpenError::Unreadable { dir: dir.clone(), source };
         disk::create_dir(dir).map_err(unusable)?;
+        let lock = DirLock::take(dir)?;
         let identity = Identity::open(dir, &config.cluster, config.node)?;
-        let engine = Arc::new(Engine::open(dir)?);
+        let engine = Arc::new(Engine::open(dir)?.holding(lock));
         let snapshots = Snapshots::open(dir).map_err(unreadable)?;
         snapshot::finish_interrupted(&engine, &snapshots).map_err(unreadable)?;
         let log = Log::open(dir, Arc::clone(&engine))?;

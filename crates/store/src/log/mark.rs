@@ -18,6 +18,7 @@ use prost::Message;
 
 use crate::{LogPos, Vote, error::StoreError};
 
+pub(crate) const FILE: &str = "mark";
 /// Distance of the slots: more than what a disk writes at once.
 const SLOT_BYTES: u64 = 4096;
 /// How long a mark may lie in the page cache only.
@@ -44,13 +45,22 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
+    /// What the mark of `dir` says, without making one where there is none.
+    pub(crate) fn look(dir: &Path) -> Result<Reached, StoreError> {
+        let path = dir.join(FILE);
+        match File::open(&path) {
+            Ok(file) => Ok(newest(&file)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Reached::default()),
+            Err(error) => Err(StoreError::io("open", &path)(error)),
+        }
+    }
+
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
-        let path = dir.join("mark");
+        let path = dir.join(FILE);
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(StoreError::io("open", &path))?;
-        let slots = [read_slot(&file, 0), read_slot(&file, 1)];
-        let reached = slots.into_iter().flatten().max_by_key(|reached| reached.sequence).unwrap_or_default();
+        let reached = newest(&file);
         Ok(Self { path, file, reached, unsynced_since: None })
     }
 
@@ -94,6 +104,11 @@ impl Mark {
         }
         Ok(())
     }
+}
+
+fn newest(file: &File) -> Reached {
+    let slots = [read_slot(file, 0), read_slot(file, 1)];
+    slots.into_iter().flatten().max_by_key(|reached| reached.sequence).unwrap_or_default()
 }
 
 fn read_slot(file: &File, slot: u64) -> Option<Reached> {

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod log;
+mod offline;
 mod state;
 mod support;
