@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use futures::FutureExt;
-use gantry_store::{Commands, Log, Member, Owner, SharedState, Snapshots, Store, StoreConfig};
+use gantry_store::{Commands, Identity, Log, Member, Owner, SharedState, Snapshots, Store, StoreConfig};
 use gantry_types::Rev;
 use tokio::{
     net::TcpListener,
@@ -38,6 +38,7 @@ struct Node {
     owner: Owner,
     state: SharedState,
     peers: Peers,
+    snapshots: Snapshots,
     applied: watch::Receiver<Rev>,
     role: watch::Receiver<Role>,
     stopped: watch::Receiver<Option<String>>,
@@ -76,13 +77,13 @@ impl Consensus {
         let (stopped_tx, stopped) = watch::channel(None);
         let (reads, confirming) = ReadIndex::new(raft.clone(), applied.clone());
         let following = role::follow(raft.clone(), Arc::clone(&state), applied.clone(), role_tx, stopped_tx);
-        let compacting = compaction::run(raft.clone(), log, snapshots, config.snapshots);
+        let compacting = compaction::run(raft.clone(), log, snapshots.clone(), config.snapshots);
         let tasks = vec![
             tokio::spawn(confirming).abort_handle(),
             tokio::spawn(following).abort_handle(),
             tokio::spawn(compacting).abort_handle(),
         ];
-        let node = Node { config, raft, owner, state, peers, applied, role, stopped, reads, tasks };
+        let node = Node { config, raft, owner, state, peers, snapshots, applied, role, stopped, reads, tasks };
         Ok(Self { node: Arc::new(node) })
     }
 
@@ -170,6 +171,11 @@ impl Consensus {
     pub async fn snapshot(&self) -> Result<(), ProposeError> {
         let asked = self.node.raft.trigger().snapshot().await;
         asked.map_err(|fatal| ProposeError::Stopped { why: fatal.to_string() })
+    }
+
+    /// What a backup is made of.
+    pub(crate) fn for_backup(&self) -> (Snapshots, Identity) {
+        (self.node.snapshots.clone(), self.node.owner.identity())
     }
 
     pub fn status(&self) -> Status {

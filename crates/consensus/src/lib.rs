@@ -8,6 +8,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod backup;
 mod compaction;
 mod config;
 mod consensus;
@@ -26,6 +27,7 @@ mod status;
 mod suite;
 mod wire;
 
+pub use backup::BackupFile;
 pub use config::{Config, SnapshotRules, Timing};
 pub use consensus::Consensus;
 pub use error::{MembershipError, ProposeError, StartError};

@@ -23,8 +23,14 @@ use tower::{Layer, Service};
 /// ping-pong with it.
 const FORWARDED_KEY: &str = "gantry-forwarded";
 /// Calls that the called node answers itself.
-const LOCAL_PREFIXES: &[&str] =
-    &["/gantry.v1.Cluster/Status", "/gantry.v1.Cluster/Init", "/gantry.v1.Cluster/Join", "/gantry.v1.Watch/", "/grpc."];
+const LOCAL_PREFIXES: &[&str] = &[
+    "/gantry.v1.Cluster/Status",
+    "/gantry.v1.Cluster/Init",
+    "/gantry.v1.Cluster/Join",
+    "/gantry.v1.Maintenance/Backup",
+    "/gantry.v1.Watch/",
+    "/grpc.",
+];
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 const KEEPALIVE: Duration = Duration::from_secs(2);
 /// HTTP/2 windows towards the leader. All callers of this node share the one connection, and what a caller leaves unread

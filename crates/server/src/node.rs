@@ -139,7 +139,7 @@ pub(crate) fn is_local_read(metadata: &MetadataMap) -> bool {
 }
 
 /// A read that could not be confirmed changed nothing.
-fn not_read(error: ProposeError) -> CallError {
+pub(crate) fn not_read(error: ProposeError) -> CallError {
     match error {
         ProposeError::NotLeader { leader } => CallError::NotLeader(leader),
         ProposeError::Stopped { .. } => CallError::Stopped,

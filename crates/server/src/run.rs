@@ -7,8 +7,8 @@ use gantry_consensus::{Consensus, Member, Standing, Status};
 use gantry_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{
-        cluster_server::ClusterServer, fleet_server::FleetServer, placement_server::PlacementServer,
-        volumes_server::VolumesServer, watch_server::WatchServer,
+        cluster_server::ClusterServer, fleet_server::FleetServer, maintenance_server::MaintenanceServer,
+        placement_server::PlacementServer, volumes_server::VolumesServer, watch_server::WatchServer,
     },
 };
 use gantry_types::limits;
@@ -29,8 +29,8 @@ use crate::{
     forward::ForwardLayer,
     node::Node,
     service::{
-        cluster::ClusterService, fleet::FleetService, placement::PlacementService, volumes::VolumesService,
-        watch::WatchService,
+        cluster::ClusterService, fleet::FleetService, maintenance::MaintenanceService, placement::PlacementService,
+        volumes::VolumesService, watch::WatchService,
     },
     unreadable,
 };
@@ -166,6 +166,7 @@ fn routes(node: &Node) -> anyhow::Result<Routes> {
         .add_service(VolumesServer::new(VolumesService(node.clone())).max_decoding_message_size(most))
         .add_service(FleetServer::new(FleetService(node.clone())).max_decoding_message_size(most))
         .add_service(ClusterServer::new(ClusterService(node.clone())).max_decoding_message_size(most))
+        .add_service(MaintenanceServer::new(MaintenanceService::new(node.clone())).max_decoding_message_size(most))
         .add_service(WatchServer::new(WatchService(node.clone())).max_decoding_message_size(most))
         .add_service(reflection))
 }
@@ -201,7 +202,7 @@ async fn report_health(consensus: Consensus, health: HealthReporter) {
         let led = role.borrow_and_update().leader.is_some();
         let status = if led { ServingStatus::Serving } else { ServingStatus::NotServing };
         health.set_service_status("", status).await;
-        for service in ["Placement", "Volumes", "Fleet", "Cluster", "Watch"] {
+        for service in ["Placement", "Volumes", "Fleet", "Cluster", "Maintenance", "Watch"] {
             health.set_service_status(format!("gantry.v1.{service}"), status).await;
         }
         if role.changed().await.is_err() {
