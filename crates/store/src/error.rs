@@ -74,6 +74,15 @@ pub enum OpenError {
          cluster and add it again with a new id and an empty directory", dir.display()
     )]
     LogShort { dir: PathBuf, found: String, mark: String },
+    /// Other replicas came to another state. What is here is evidence.
+    #[error(
+        "the data in {} differs from the other replicas' ({why}): keep it to find out why, then `gantry rebuild {}` lets the \
+         node come back with the others' data", dir.display(), dir.display()
+    )]
+    Diverged { dir: PathBuf, why: String },
+    /// An operator gave up what is here.
+    #[error("the data in {} is to be rebuilt from the other replicas", dir.display())]
+    RebuildWanted { dir: PathBuf },
     #[error("the data in {} cannot be read: {source}", dir.display())]
     Unreadable { dir: PathBuf, source: StoreError },
 }

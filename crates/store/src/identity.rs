@@ -12,7 +12,7 @@ use crate::{disk, error::OpenError, error::StoreError};
 
 /// The layout of the data directory as a whole.
 const FORMAT: u32 = 1;
-const FILE: &str = "identity";
+pub(crate) const FILE: &str = "identity";
 
 /// Who a data directory belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,9 +58,13 @@ impl Identity {
 
     /// Writes the identity; durable when it returns.
     pub(crate) fn save(&self, dir: &Path) -> Result<(), StoreError> {
+        self.save_as(&dir.join(FILE))
+    }
+
+    pub(crate) fn save_as(&self, path: &Path) -> Result<(), StoreError> {
         let Self { cluster, cluster_id, node } = self;
         let text = format!("format = {FORMAT}\nnode = {node}\ncluster_id = {cluster_id:016x}\ncluster = {cluster}\n");
-        disk::replace(&dir.join(FILE), text.as_bytes())
+        disk::replace(path, text.as_bytes())
     }
 
     fn parse(text: &str) -> Result<Self, String> {

@@ -27,7 +27,9 @@ use crate::{LogPos, Membership, disk, error::StoreError, offline::inspect::Snaps
 
 /// Snapshots kept: the one that logs are purged up to, and the one before in case that is damaged.
 const KEPT: usize = 2;
-const DIR: &str = "snapshots";
+pub(crate) const DIR: &str = "snapshots";
+/// What a snapshot that turned out damaged is kept as, one at a time.
+const DAMAGED: &str = "damaged";
 const PREFIX: &str = "snap-";
 
 /// A snapshot on disk. Cheap to clone; the content stays readable as long as a clone lives.
@@ -135,6 +137,22 @@ impl Snapshots {
     /// The newest snapshot.
     pub fn current(&self) -> Option<SnapshotFile> {
         self.shared.current.lock().clone()
+    }
+
+    /// Every published snapshot, newest first.
+    pub(crate) fn published(&self) -> Result<Vec<PathBuf>, StoreError> {
+        published(&self.shared.dir)
+    }
+
+    /// Takes a damaged snapshot out of use; the older one is the current one then. The file is kept, as the only one.
+    pub(crate) fn take_out(&self, path: &Path) -> Result<(), StoreError> {
+        let _alone = self.shared.publishing.lock();
+        let kept = self.shared.dir.with_file_name(format!("{DIR}-{DAMAGED}"));
+        fs::rename(path, &kept).map_err(StoreError::io("set aside", path))?;
+        disk::sync_dir(&self.shared.dir)?;
+        let left = published(&self.shared.dir)?;
+        *self.shared.current.lock() = left.iter().find_map(|path| SnapshotFile::open(path, false).ok());
+        Ok(())
     }
 
     /// A place for a snapshot that another node sends.

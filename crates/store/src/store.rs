@@ -11,6 +11,7 @@ use crate::{
     disk,
     engine::Engine,
     error::{OpenError, StoreError},
+    evidence,
     snapshot::{self, Installer},
 };
 
@@ -39,7 +40,9 @@ impl Store {
         let unreadable = |source| OpenError::Unreadable { dir: dir.clone(), source };
         disk::create_dir(dir).map_err(unusable)?;
         let lock = DirLock::take(dir)?;
+        evidence::finish_set_aside(dir).map_err(unusable)?;
         let identity = Identity::open(dir, &config.cluster, config.node)?;
+        evidence::refuse(dir)?;
         let engine = Arc::new(Engine::open(dir)?.holding(lock));
         let snapshots = Snapshots::open(dir).map_err(unreadable)?;
         snapshot::finish_interrupted(&engine, &snapshots).map_err(unreadable)?;
@@ -76,6 +79,13 @@ impl Owner {
     }
 }
 
+impl Owner {
+    /// Notes that this node's data differs from its peers': the directory is not opened again, and stays as evidence.
+    pub fn note_diverged(&self, why: &str) -> Result<(), StoreError> {
+        evidence::note_diverged(&self.dir, why)
+    }
+}
+
 /// The replicated state machine: applies entries, takes and installs snapshots. One task at a time owns it.
 pub struct StateMachine {
     engine: Arc<Engine>,
@@ -96,6 +106,10 @@ impl StateMachine {
 
     pub fn snapshots(&self) -> &Snapshots {
         &self.snapshots
+    }
+
+    pub(crate) fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.engine)
     }
 
     /// Applies committed entries, in order: one result an entry, nothing for one that has no commands. Before it, wait for

@@ -6,3 +6,4 @@ mod log;
 mod offline;
 mod state;
 mod support;
+mod verify;
