@@ -12,8 +12,10 @@ use tokio::{
 };
 
 use crate::{
+    checkpoints::Checkpoints,
     compaction,
     config::{Config, raft_config},
+    ending::Ending,
     error::{MembershipError, ProposeError, StartError},
     log_store::LogStore,
     machine::Machine,
@@ -23,7 +25,9 @@ use crate::{
     raft_types::{Answer, Raft},
     read_index::ReadIndex,
     role::{self, Role},
+    scrubbing,
     status::{self, Status},
+    verify::{self, Verifier},
 };
 
 /// One member of the cluster, running in this process. Cheap to clone.
@@ -39,6 +43,7 @@ struct Node {
     state: SharedState,
     peers: Peers,
     snapshots: Snapshots,
+    verifier: Verifier,
     applied: watch::Receiver<Rev>,
     role: watch::Receiver<Role>,
     stopped: watch::Receiver<Option<String>>,
@@ -66,7 +71,9 @@ impl Consensus {
         let raft_config = raft_config(&config).map_err(|error| StartError::Config { why: error.to_string() })?;
         let StoreParts { log, machine, snapshots, owner, state } = open(&config).await?;
         let (applied_tx, applied) = watch::channel(0);
-        let machine = Machine::new(machine, log.clone(), applied_tx);
+        let checkpoints = Checkpoints::new(state.read().rev());
+        let scrubber = machine.scrubber();
+        let machine = Machine::new(machine, log.clone(), applied_tx, checkpoints.clone());
         let peers = Peers::new(owner.clone(), snapshots.clone());
         let network = Network::new(config.node_id, peers.clone());
         let storage = LogStore::new(log.clone());
@@ -75,6 +82,14 @@ impl Consensus {
 
         let (role_tx, role) = watch::channel(Role { node_id: config.node_id, ..Role::default() });
         let (stopped_tx, stopped) = watch::channel(None);
+        let ending = Ending::new(raft.clone(), owner.clone(), stopped_tx.clone());
+        let verifier = Verifier {
+            raft: raft.clone(),
+            me: config.node_id,
+            peers: peers.clone(),
+            checkpoints,
+            ending: ending.clone(),
+        };
         let (reads, confirming) = ReadIndex::new(raft.clone(), applied.clone());
         let following = role::follow(raft.clone(), Arc::clone(&state), applied.clone(), role_tx, stopped_tx);
         let compacting = compaction::run(raft.clone(), log, snapshots.clone(), config.snapshots);
@@ -82,8 +97,11 @@ impl Consensus {
             tokio::spawn(confirming).abort_handle(),
             tokio::spawn(following).abort_handle(),
             tokio::spawn(compacting).abort_handle(),
+            tokio::spawn(scrubbing::run(scrubber, raft.clone(), ending, config.checks)).abort_handle(),
+            tokio::spawn(verify::run(verifier.clone(), role.clone(), config.checks.verify_every)).abort_handle(),
         ];
-        let node = Node { config, raft, owner, state, peers, snapshots, applied, role, stopped, reads, tasks };
+        let node =
+            Node { config, raft, owner, state, peers, snapshots, verifier, applied, role, stopped, reads, tasks };
         Ok(Self { node: Arc::new(node) })
     }
 
@@ -178,6 +196,10 @@ impl Consensus {
         (self.node.snapshots.clone(), self.node.owner.identity())
     }
 
+    pub(crate) fn verifier(&self) -> Verifier {
+        self.node.verifier.clone()
+    }
+
     pub fn status(&self) -> Status {
         let identity = self.node.owner.identity();
         status::describe(&status::metrics(&self.node.raft), identity.cluster, identity.cluster_id)
@@ -189,7 +211,7 @@ impl Consensus {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), tonic::transport::Error> {
-        network::serve(self.node.raft.clone(), self.node.peers.clone(), listener, shutdown).await
+        network::serve(self.node.raft.clone(), self.node.peers.clone(), self.verifier(), listener, shutdown).await
     }
 
     /// Ends when this node can no longer take part, with the reason: a failed write, damaged data, or a shutdown. A server

@@ -9,10 +9,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod backup;
+mod checkpoints;
 mod compaction;
 mod config;
 mod consensus;
 mod convert;
+mod ending;
 mod error;
 mod log_store;
 mod machine;
@@ -22,13 +24,15 @@ mod proposal;
 mod raft_types;
 mod read_index;
 mod role;
+mod scrubbing;
 mod status;
 #[cfg(test)]
 mod suite;
+mod verify;
 mod wire;
 
 pub use backup::BackupFile;
-pub use config::{Config, SnapshotRules, Timing};
+pub use config::{CheckRules, Config, SnapshotRules, Timing};
 pub use consensus::Consensus;
 pub use error::{MembershipError, ProposeError, StartError};
 pub use gantry_store::{
@@ -37,3 +41,4 @@ pub use gantry_store::{
 pub use proposal::{ENTRY_BYTES, Proposal};
 pub use role::Role;
 pub use status::{MemberStatus, Standing, Status};
+pub use verify::{MemberHash, Verification};

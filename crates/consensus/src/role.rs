@@ -50,7 +50,11 @@ pub(crate) async fn follow(
     }
     role.send_modify(|role| (role.leader, role.is_leader) = (None, false));
     let end = raft.metrics().borrow_watched().running_state.clone();
-    stopped.send_replace(Some(end.err().map_or_else(|| "it was shut down".to_owned(), |fatal| fatal.to_string())));
+    let why = end.err().map_or_else(|| "it was shut down".to_owned(), |fatal| fatal.to_string());
+    // It may have been told why before.
+    stopped.send_modify(|stopped| {
+        stopped.get_or_insert(why);
+    });
 }
 
 /// A new leader's first entry is committed only together with everything before it.

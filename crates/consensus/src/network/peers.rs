@@ -92,7 +92,7 @@ impl Peers {
     }
 }
 
-fn connect(addr: &str) -> Result<Channel, tonic::transport::Error> {
+pub(super) fn connect(addr: &str) -> Result<Channel, tonic::transport::Error> {
     let endpoint = Endpoint::from_shared(format!("http://{addr}"))?
         .tcp_nodelay(true)
         .connect_timeout(CONNECT_TIMEOUT)
