@@ -8,11 +8,15 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod changes;
 mod compaction;
 mod config;
 mod consensus;
 mod convert;
+mod disk_watch;
 mod error;
+mod handover;
+mod hold;
 mod log_store;
 mod machine;
 mod membership;
@@ -27,7 +31,7 @@ mod suite;
 mod wire;
 
 pub use config::{Config, SnapshotRules, Timing};
-pub use consensus::Consensus;
+pub use consensus::{Consensus, owner_of};
 pub use error::{MembershipError, ProposeError, StartError};
 pub use gantry_store::{
     Applied, Commands, Compacted, EventRing, LogPos, Member, Membership, OpenError, SharedState, State, StoreError,
