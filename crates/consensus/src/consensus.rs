@@ -1,6 +1,6 @@
 //! A running node.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, path::Path, sync::Arc};
 
 use futures::FutureExt;
 use gantry_store::{Commands, Identity, Log, Member, Owner, SharedState, Snapshots, Store, StoreConfig};
@@ -12,11 +12,15 @@ use tokio::{
 };
 
 use crate::{
+    changes::Changes,
     checkpoints::Checkpoints,
     compaction,
     config::{Config, raft_config},
+    disk_watch::DiskWatch,
     ending::Ending,
     error::{MembershipError, ProposeError, StartError},
+    handover::Handover,
+    hold::Holding,
     log_store::LogStore,
     machine::Machine,
     membership::Members,
@@ -24,7 +28,7 @@ use crate::{
     proposal::{ENTRY_BYTES, Proposal},
     raft_types::{Answer, Raft},
     read_index::ReadIndex,
-    role::{self, Role},
+    role::{self, Role, Sight},
     scrubbing,
     status::{self, Status},
     verify::{self, Verifier},
@@ -48,6 +52,10 @@ struct Node {
     role: watch::Receiver<Role>,
     stopped: watch::Receiver<Option<String>>,
     reads: ReadIndex,
+    holding: Holding,
+    members: Members,
+    changes: Changes,
+    handovers: Changes,
     /// Ended when the node is dropped.
     tasks: Vec<AbortHandle>,
 }
@@ -91,7 +99,29 @@ impl Consensus {
             ending: ending.clone(),
         };
         let (reads, confirming) = ReadIndex::new(raft.clone(), applied.clone());
-        let following = role::follow(raft.clone(), Arc::clone(&state), applied.clone(), role_tx, stopped_tx);
+        let (holding, changes) = (Holding::new(), Changes::default());
+        let sight = Sight {
+            raft: raft.clone(),
+            state: Arc::clone(&state),
+            applied: applied.clone(),
+            holding: holding.clone(),
+            timing: config.timing,
+            elected: None,
+        };
+        let following = role::follow(sight, role_tx, stopped_tx);
+        let members = Members {
+            me: config.member(),
+            raft: raft.clone(),
+            state: Arc::clone(&state),
+            owner: owner.clone(),
+            peers: peers.clone(),
+        };
+        let completing = changes.clone().complete(members.clone());
+        let busy_for = Box::new({
+            let log = log.clone();
+            move || log.busy_for()
+        });
+        let watch = DiskWatch { raft: raft.clone(), busy_for, holding: holding.clone(), timing: config.timing };
         let compacting = compaction::run(raft.clone(), log, snapshots.clone(), config.snapshots);
         let tasks = vec![
             tokio::spawn(confirming).abort_handle(),
@@ -99,9 +129,28 @@ impl Consensus {
             tokio::spawn(compacting).abort_handle(),
             tokio::spawn(scrubbing::run(scrubber, raft.clone(), ending, config.checks)).abort_handle(),
             tokio::spawn(verify::run(verifier.clone(), role.clone(), config.checks.verify_every)).abort_handle(),
+            tokio::spawn(completing).abort_handle(),
+            tokio::spawn(watch.run()).abort_handle(),
         ];
-        let node =
-            Node { config, raft, owner, state, peers, snapshots, verifier, applied, role, stopped, reads, tasks };
+        let handovers = Changes::default();
+        let node = Node {
+            config,
+            raft,
+            owner,
+            state,
+            peers,
+            snapshots,
+            verifier,
+            applied,
+            role,
+            stopped,
+            reads,
+            holding,
+            members,
+            changes,
+            handovers,
+            tasks,
+        };
         Ok(Self { node: Arc::new(node) })
     }
 
@@ -134,12 +183,13 @@ impl Consensus {
             return Proposal::refused(ProposeError::TooLarge { bytes, limit: ENTRY_BYTES });
         }
         // The last moment at which a refusal is definite.
-        let leader = {
-            let role = self.node.role.borrow();
-            if role.is_leader { None } else { Some(role.leader.clone()) }
-        };
-        if let Some(leader) = leader {
-            return Proposal::refused(self.stop_error().unwrap_or(ProposeError::NotLeader { leader }));
+        let proposed = self.node.holding.unless_held(|| self.propose_if_leader(commands));
+        proposed.unwrap_or_else(|| Proposal::refused(self.not_leader()))
+    }
+
+    fn propose_if_leader(&self, commands: Commands) -> Proposal {
+        if !self.node.role.borrow().is_leader {
+            return Proposal::refused(self.not_leader());
         }
         let (told, result) = oneshot::channel();
         let hand_over = self.node.raft.client_write_ff(commands, Some(Answer(told)));
@@ -149,6 +199,11 @@ impl Consensus {
             Some(Err(fatal)) => Proposal::refused(ProposeError::Stopped { why: fatal.to_string() }),
             None => Proposal::refused(ProposeError::Busy),
         }
+    }
+
+    fn not_leader(&self) -> ProposeError {
+        let leader = self.node.role.borrow().leader.clone();
+        self.stop_error().unwrap_or(ProposeError::NotLeader { leader })
     }
 
     /// A linearizable barrier: a position that includes every entry acknowledged before this call, which the local state
@@ -162,27 +217,67 @@ impl Consensus {
 
     /// Forms a new cluster of `members`; all of them are voters, and this node is one of them. To be called once, on one.
     pub async fn init(&self, members: Vec<Member>) -> Result<(), MembershipError> {
-        self.members().init(members).await
+        let this = self.node.members.clone();
+        self.node.changes.run(async move { this.init(members).await }).await
     }
 
-    /// Adds a member without a vote. It gets the log, or a snapshot and the log. Leader only.
+    /// An id for a new node, that no node has or ever had. Leader only.
+    pub async fn new_id(&self) -> Result<u64, MembershipError> {
+        self.node.members.new_id().await
+    }
+
+    /// Refuses a member that cannot be added, as [`Self::add_learner`] does, and asks nobody. True where it is one already.
+    pub fn may_add(&self, member: &Member) -> Result<bool, MembershipError> {
+        self.node.members.may_add(member)
+    }
+
+    /// Adds a member without a vote, once it has answered and said who it is. It gets the log, or a snapshot and the log.
+    /// Leader only.
     pub async fn add_learner(&self, member: Member) -> Result<(), MembershipError> {
-        self.members().add_learner(member).await
+        let this = self.node.members.clone();
+        self.node.changes.run(async move { this.add_learner(member).await }).await
     }
 
-    /// Makes a learner that has caught up a voter. Leader only.
+    /// Makes a learner a voter, once it has caught up. Leader only.
     pub async fn promote(&self, id: u64) -> Result<(), MembershipError> {
-        self.members().promote(id).await
+        let this = self.node.members.clone();
+        this.wait_until_caught_up(id).await?;
+        self.node.changes.run(async move { this.promote(id).await }).await
     }
 
-    /// Removes a member for good: its id is never used again. A leader that removes itself steps down. Leader only.
+    /// Removes a member for good: its id is never used again. A leader that removes itself steps down. Refused where too
+    /// few of those who are left answer. Leader only.
     pub async fn remove(&self, id: u64) -> Result<(), MembershipError> {
-        self.members().remove(id).await
+        let this = self.node.members.clone();
+        self.node.changes.run(async move { this.remove(id).await }).await
     }
 
-    /// Hands leadership to a voter, and returns when that leads. Leader only.
-    pub async fn transfer_leader(&self, to: u64) -> Result<(), MembershipError> {
-        self.members().transfer_leader(to).await
+    /// Puts the learner `new` in the place of the voter `old`, once it has caught up. Leader only.
+    pub async fn replace(&self, old: u64, new: u64) -> Result<(), MembershipError> {
+        let this = self.node.members.clone();
+        this.wait_until_caught_up(new).await?;
+        self.node.changes.run(async move { this.replace(old, new).await }).await
+    }
+
+    /// Notes that a member is reached elsewhere from now on; it must answer there. Leader only.
+    pub async fn move_member(&self, member: Member) -> Result<(), MembershipError> {
+        let this = self.node.members.clone();
+        self.node.changes.run(async move { this.move_member(member).await }).await
+    }
+
+    /// Hands leadership to `to`, or to the voter that is furthest ahead, and returns who leads when another does. What is
+    /// under way is finished first; nothing is taken on meanwhile. Leader only.
+    pub async fn hand_over(&self, to: Option<u64>) -> Result<u64, MembershipError> {
+        let node = &self.node;
+        let seen = status::metrics(&node.raft);
+        if let Some(leader) = seen.current_leader.filter(|leader| to == Some(*leader)) {
+            return Ok(leader);
+        }
+        if !seen.state.is_leader() {
+            return Err(MembershipError::NotLeader { leader: node.members.leader() });
+        }
+        let handover = Handover { raft: node.raft.clone(), holding: node.holding.clone(), timing: node.config.timing };
+        node.handovers.run(handover.run(to)).await
     }
 
     /// Takes a snapshot now, whatever the rules say. Returns when it is asked for, not when it is written.
@@ -198,6 +293,11 @@ impl Consensus {
 
     pub(crate) fn verifier(&self) -> Verifier {
         self.node.verifier.clone()
+    }
+
+    /// The id of the cluster that this node belongs to; 0 while it belongs to none.
+    pub fn cluster_id(&self) -> u64 {
+        self.node.owner.identity().cluster_id
     }
 
     pub fn status(&self) -> Status {
@@ -231,14 +331,24 @@ impl Consensus {
         }
     }
 
-    fn members(&self) -> Members<'_> {
-        let Node { raft, state, owner, config, .. } = &*self.node;
-        Members { me: config.member(), raft, state, owner, timing: config.timing }
+    #[cfg(test)]
+    pub(crate) fn raft(&self) -> Raft {
+        self.node.raft.clone()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn holding(&self) -> Holding {
+        self.node.holding.clone()
     }
 
     fn stop_error(&self) -> Option<ProposeError> {
         self.node.stopped.borrow().clone().map(|why| ProposeError::Stopped { why })
     }
+}
+
+/// The id of the node that a data directory belongs to, where it belongs to one.
+pub fn owner_of(data_dir: &Path) -> Result<Option<u64>, StartError> {
+    Ok(Identity::read(data_dir)?.map(|identity| identity.node))
 }
 
 struct StoreParts {

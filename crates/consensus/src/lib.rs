@@ -9,13 +9,17 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod backup;
+mod changes;
 mod checkpoints;
 mod compaction;
 mod config;
 mod consensus;
 mod convert;
+mod disk_watch;
 mod ending;
 mod error;
+mod handover;
+mod hold;
 mod log_store;
 mod machine;
 mod membership;
@@ -33,7 +37,7 @@ mod wire;
 
 pub use backup::BackupFile;
 pub use config::{CheckRules, Config, SnapshotRules, Timing};
-pub use consensus::Consensus;
+pub use consensus::{Consensus, owner_of};
 pub use error::{MembershipError, ProposeError, StartError};
 pub use gantry_store::{
     Applied, Commands, Compacted, EventRing, LogPos, Member, Membership, OpenError, SharedState, State, StoreError,

@@ -27,7 +27,7 @@ pub(crate) fn note_diverged(dir: &Path, why: &str) -> Result<(), StoreError> {
 
 /// Asks for a node with this directory to come back with its peers' data: its next start sets the data aside.
 pub fn want_rebuild(dir: &Path) -> Result<(), OpenError> {
-    if Identity::look(dir)?.is_none_or(|identity| identity.cluster_id == 0) {
+    if Identity::read(dir)?.is_none_or(|identity| identity.cluster_id == 0) {
         let why = "it holds no member of a cluster".to_owned();
         return Err(OpenError::Unusable { dir: dir.to_owned(), why });
     }
@@ -57,7 +57,7 @@ pub fn set_aside(dir: &Path, next: &Identity) -> Result<PathBuf, StoreError> {
     if !dir.join(NEXT).exists() {
         remove(&aside)?;
         disk::create_dir(&aside)?;
-        if let Ok(Some(identity)) = Identity::look(dir) {
+        if let Ok(Some(identity)) = Identity::read(dir) {
             identity.save(&aside)?;
         }
         // From here on the old data is no longer this directory's.
@@ -117,13 +117,13 @@ mod tests {
         assert!(matches!(refuse(dir.path()), Err(OpenError::Diverged { why, .. }) if why == "it differs"));
         let aside = set_aside(dir.path(), &identity(8)).unwrap();
         refuse(dir.path()).unwrap();
-        assert_eq!(Identity::look(dir.path()).unwrap(), Some(identity(8)));
-        assert_eq!(Identity::look(&aside).unwrap(), Some(identity(3)));
+        assert_eq!(Identity::read(dir.path()).unwrap(), Some(identity(8)));
+        assert_eq!(Identity::read(&aside).unwrap(), Some(identity(3)));
         assert_eq!(fs::read_to_string(aside.join("db/row")).unwrap(), "old");
         assert!(!dir.path().join("db").exists() && !dir.path().join(mark::FILE).exists());
         fs::create_dir(dir.path().join("db")).unwrap();
         set_aside(dir.path(), &identity(9)).unwrap();
-        assert_eq!(Identity::look(&aside).unwrap(), Some(identity(8)));
+        assert_eq!(Identity::read(&aside).unwrap(), Some(identity(8)));
         assert!(!aside.join("db/row").exists());
     }
 
@@ -136,7 +136,7 @@ mod tests {
         identity(8).save_as(&dir.path().join(NEXT)).unwrap();
         fs::rename(dir.path().join("db"), aside.join("db")).unwrap();
         finish_set_aside(dir.path()).unwrap();
-        assert_eq!(Identity::look(dir.path()).unwrap(), Some(identity(8)));
+        assert_eq!(Identity::read(dir.path()).unwrap(), Some(identity(8)));
         assert_eq!(fs::read_to_string(aside.join("db/row")).unwrap(), "old");
         assert!(aside.join(mark::FILE).exists() && !dir.path().join(mark::FILE).exists());
     }

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{disk, error::OpenError, error::StoreError};
+use crate::{dir_lock, disk, error::OpenError, error::StoreError};
 
 /// The layout of the data directory as a whole.
 const FORMAT: u32 = 1;
@@ -25,9 +25,18 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Reads the identity of `dir`, where it has one. For those who want to know before they open anything.
+    pub fn read(dir: &Path) -> Result<Option<Self>, OpenError> {
+        match fs::read_to_string(dir.join(FILE)) {
+            Ok(text) => Self::parse(&text).map(Some).map_err(|why| unusable(dir, why)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unusable(dir, format!("{FILE}: {error}"))),
+        }
+    }
+
     /// Reads the identity of `dir`, or gives it the one wanted where it has none.
     pub(crate) fn open(dir: &Path, cluster: &str, node: u64) -> Result<Self, OpenError> {
-        let Some(found) = Self::look(dir)? else { return Self::create(dir, cluster, node) };
+        let Some(found) = Self::read(dir)? else { return Self::create(dir, cluster, node) };
         if found.node != node {
             return Err(OpenError::OtherNode { dir: dir.to_owned(), found: found.node, want: node });
         }
@@ -38,18 +47,18 @@ impl Identity {
         Ok(found)
     }
 
-    /// The identity of `dir`, where it has one.
-    pub(crate) fn look(dir: &Path) -> Result<Option<Self>, OpenError> {
-        match fs::read_to_string(dir.join(FILE)) {
-            Ok(text) => Self::parse(&text).map(Some).map_err(|why| unusable(dir, why)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(unusable(dir, format!("{FILE}: {error}"))),
-        }
-    }
-
     fn create(dir: &Path, cluster: &str, node: u64) -> Result<Self, OpenError> {
         if dir.join("db").exists() {
             return Err(unusable(dir, format!("it holds a database but no {FILE} file")));
+        }
+        let entries = fs::read_dir(dir).map_err(|error| unusable(dir, error.to_string()))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        // A crash may have left a half-written identity; a file system of its own has a folder for lost files.
+        let mut others = names.filter(|name| !name.starts_with(FILE) && name != dir_lock::FILE && name != "lost+found");
+        if let Some(other) = others.next() {
+            let why =
+                format!("it is not empty (it holds {other:?}) and has no {FILE} file: a new node needs an empty one");
+            return Err(unusable(dir, why));
         }
         let identity = Self { cluster: cluster.to_owned(), cluster_id: 0, node };
         identity.save(dir).map_err(|error| unusable(dir, error.to_string()))?;
@@ -113,6 +122,9 @@ mod tests {
         let line = Identity::open(dir.path(), "north", 3).unwrap_err().to_string();
         assert!(line.contains("format is 2") && !line.contains('\n'), "{line}");
         fs::remove_file(dir.path().join(FILE)).unwrap();
+        fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+        let line = Identity::open(dir.path(), "north", 3).unwrap_err().to_string();
+        assert!(line.contains("not empty") && line.contains("notes.txt") && !line.contains('\n'), "{line}");
         fs::create_dir(dir.path().join("db")).unwrap();
         assert!(Identity::open(dir.path(), "north", 3).unwrap_err().to_string().contains("no identity file"));
     }

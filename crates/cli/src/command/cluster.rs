@@ -4,9 +4,13 @@ mod add_learner;
 mod feature_level;
 mod init;
 mod join;
+mod move_member;
 mod promote;
 mod remove;
+mod replace;
+mod rolling_restart;
 mod status;
+mod token;
 mod transfer;
 
 use clap::Subcommand;
@@ -25,10 +29,15 @@ pub enum Cluster {
     Status(status::Status),
     Init(init::Init),
     Join(join::Join),
+    Token(token::MakeToken),
     AddLearner(add_learner::AddLearner),
     Promote(promote::Promote),
     Remove(remove::Remove),
+    Replace(replace::Replace),
+    #[command(name = "move")]
+    MoveMember(move_member::MoveMember),
     Transfer(transfer::Transfer),
+    RollingRestart(rolling_restart::RollingRestart),
     FeatureLevel(feature_level::FeatureLevel),
 }
 
@@ -38,10 +47,14 @@ impl Cluster {
             Self::Status(command) => command.run(context).await,
             Self::Init(command) => command.run(context).await,
             Self::Join(command) => command.run(context).await,
+            Self::Token(command) => command.run(context).await,
             Self::AddLearner(command) => command.run(context).await,
             Self::Promote(command) => command.run(context).await,
             Self::Remove(command) => command.run(context).await,
+            Self::Replace(command) => command.run(context).await,
+            Self::MoveMember(command) => command.run(context).await,
             Self::Transfer(command) => command.run(context).await,
+            Self::RollingRestart(command) => command.run(context).await,
             Self::FeatureLevel(command) => command.run(context).await,
         }
     }

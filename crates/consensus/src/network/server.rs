@@ -23,8 +23,8 @@ use crate::{
     wire::{
         self, Malformed,
         proto::{
-            AppendRequest, AppendResponse, Peer, SnapshotRequest, SnapshotResponse, TransferLeaderRequest,
-            TransferLeaderResponse, VoteRequest, VoteResponse,
+            AppendRequest, AppendResponse, GreetRequest, GreetResponse, Peer, SnapshotRequest, SnapshotResponse,
+            TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
             check_server::CheckServer,
             raft_server::{Raft as RaftService, RaftServer},
         },
@@ -165,6 +165,11 @@ impl RaftService for Service {
         let request = wire::transfer_from_wire(request).map_err(refused)?;
         let result = self.raft.handle_transfer_leader(request).await.map_err(stopped)?;
         Ok(Response::new(wire::transferred_to_wire(result, peer)))
+    }
+
+    async fn greet(&self, request: Request<GreetRequest>) -> Result<Response<GreetResponse>, Status> {
+        let from = self.peers.recognise(request.into_inner().peer)?.from;
+        Ok(Response::new(GreetResponse { peer: Some(self.peers.introduce(from)) }))
     }
 
     async fn install_snapshot(

@@ -100,7 +100,7 @@ pub fn inspect(dir: &Path) -> Result<Inspection, OpenError> {
     if !dir.is_dir() {
         return Err(none("there is no such directory"));
     }
-    let identity = Identity::look(dir);
+    let identity = Identity::read(dir);
     let has_database = dir.join(engine::DIR).is_dir();
     if matches!(identity, Ok(None)) && !has_database {
         return Err(none("it is no data directory: it has neither an identity file nor a database"));
