@@ -51,7 +51,11 @@ impl Engine {
     pub(crate) fn open(dir: &Path) -> Result<Self, OpenError> {
         let db = DB::open_cf_descriptors(&database_options(), dir.join(DIR), families()).map_err(|error| {
             let why = error.to_string();
-            if why.contains("LOCK") || why.contains("lock ") {
+            let source = StoreError::Engine { doing: "open the database", source: error };
+            if source.is_damage() {
+                return OpenError::Unreadable { dir: dir.to_owned(), source };
+            }
+            if why.contains("/LOCK") {
                 return OpenError::Locked { dir: dir.to_owned() };
             }
             OpenError::Unusable { dir: dir.to_owned(), why }

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     fn identity(node: u64) -> Identity {
-        Identity { cluster: "north".to_owned(), cluster_id: 7, node }
+        Identity::new("north", 7, node)
     }
 
     fn old_life(dir: &Path) {

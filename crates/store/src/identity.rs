@@ -22,6 +22,25 @@ pub struct Identity {
     /// Drawn when the cluster was formed; 0 on a node that is not yet part of one.
     pub cluster_id: u64,
     pub node: u64,
+    /// The id that the node had in its first life, and that its config may still name. One that lost its data comes back
+    /// under a new id; until then it is the same as `node`.
+    pub first: u64,
+}
+
+impl Identity {
+    /// Of a node in its first life.
+    pub fn new(cluster: &str, cluster_id: u64, node: u64) -> Self {
+        Self { cluster: cluster.to_owned(), cluster_id, node, first: node }
+    }
+
+    /// Of the same node in its next life.
+    pub fn reborn(&self, node: u64) -> Self {
+        Self { node, ..self.clone() }
+    }
+
+    pub fn is_reborn(&self) -> bool {
+        self.first != self.node
+    }
 }
 
 impl Identity {
@@ -37,7 +56,7 @@ impl Identity {
     /// Reads the identity of `dir`, or gives it the one wanted where it has none.
     pub(crate) fn open(dir: &Path, cluster: &str, node: u64) -> Result<Self, OpenError> {
         let Some(found) = Self::read(dir)? else { return Self::create(dir, cluster, node) };
-        if found.node != node {
+        if found.node != node && found.first != node {
             return Err(OpenError::OtherNode { dir: dir.to_owned(), found: found.node, want: node });
         }
         if found.cluster != cluster {
@@ -60,7 +79,7 @@ impl Identity {
                 format!("it is not empty (it holds {other:?}) and has no {FILE} file: a new node needs an empty one");
             return Err(unusable(dir, why));
         }
-        let identity = Self { cluster: cluster.to_owned(), cluster_id: 0, node };
+        let identity = Self::new(cluster, 0, node);
         identity.save(dir).map_err(|error| unusable(dir, error.to_string()))?;
         Ok(identity)
     }
@@ -71,8 +90,12 @@ impl Identity {
     }
 
     pub(crate) fn save_as(&self, path: &Path) -> Result<(), StoreError> {
-        let Self { cluster, cluster_id, node } = self;
-        let text = format!("format = {FORMAT}\nnode = {node}\ncluster_id = {cluster_id:016x}\ncluster = {cluster}\n");
+        let Self { cluster, cluster_id, node, first } = self;
+        let mut text =
+            format!("format = {FORMAT}\nnode = {node}\ncluster_id = {cluster_id:016x}\ncluster = {cluster}\n");
+        if self.is_reborn() {
+            text += &format!("first_node = {first}\n");
+        }
         disk::replace(path, text.as_bytes())
     }
 
@@ -87,8 +110,12 @@ impl Identity {
                 "its format is {format}, this program knows {FORMAT}: start the newer version of gantry"
             ));
         }
+        let number = |name: &str| field(name)?.parse().map_err(|_| format!("{FILE}: {name} is not a number"));
+        let node = number("node")?;
+        let first = if text.contains("\nfirst_node") { number("first_node")? } else { node };
         Ok(Self {
-            node: field("node")?.parse().map_err(|_| format!("{FILE}: node is not a number"))?,
+            node,
+            first,
             cluster_id: u64::from_str_radix(field("cluster_id")?, 16)
                 .map_err(|_| format!("{FILE}: cluster_id is not hexadecimal"))?,
             cluster: field("cluster ")?.to_owned(),
@@ -113,6 +140,17 @@ mod tests {
         assert_eq!(Identity::open(dir.path(), "north", 3).unwrap(), identity);
         assert!(matches!(Identity::open(dir.path(), "north", 4), Err(OpenError::OtherNode { found: 3, want: 4, .. })));
         assert!(matches!(Identity::open(dir.path(), "south", 3), Err(OpenError::OtherCluster { .. })));
+    }
+
+    #[test]
+    fn a_node_in_its_next_life_is_known_by_the_id_of_its_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let reborn = Identity::new("north", 7, 3).reborn(104);
+        reborn.save(dir.path()).unwrap();
+        for id in [3, 104] {
+            assert_eq!(Identity::open(dir.path(), "north", id).unwrap(), reborn);
+        }
+        assert!(Identity::open(dir.path(), "north", 4).is_err());
     }
 
     #[test]

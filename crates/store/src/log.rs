@@ -8,6 +8,7 @@
 //! The queue has no limit of its own: it holds what consensus has in flight, which the proposer on a leader and the
 //! replication window on a follower bound.
 
+pub(crate) mod manifest;
 pub(crate) mod mark;
 mod read;
 pub(crate) mod record;

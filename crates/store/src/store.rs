@@ -5,13 +5,15 @@ use std::{path::PathBuf, sync::Arc};
 use parking_lot::Mutex;
 
 use crate::{
-    Applied, Build, Identity, Log, LogEntry, SharedState, SnapshotFile, Snapshots,
+    Applied, Build, Identity, Log, LogEntry, Member, SharedState, SnapshotFile, Snapshots,
     apply::Applier,
     dir_lock::DirLock,
     disk,
     engine::Engine,
     error::{OpenError, StoreError},
     evidence,
+    log::{manifest, mark::Mark},
+    roster,
     snapshot::{self, Installer},
 };
 
@@ -43,6 +45,8 @@ impl Store {
         evidence::finish_set_aside(dir).map_err(unusable)?;
         let identity = Identity::open(dir, &config.cluster, config.node)?;
         evidence::refuse(dir)?;
+        let reached = Mark::look(dir).map_err(unreadable)?;
+        manifest::check(dir, reached.manifest).map_err(unreadable)?;
         let engine = Arc::new(Engine::open(dir)?.holding(lock));
         let snapshots = Snapshots::open(dir).map_err(unreadable)?;
         snapshot::finish_interrupted(&engine, &snapshots).map_err(unreadable)?;
@@ -80,6 +84,11 @@ impl Owner {
 }
 
 impl Owner {
+    /// Notes who the members are, for the day on which the database cannot be read.
+    pub fn note_members(&self, members: Vec<Member>) -> Result<(), StoreError> {
+        roster::note(&self.dir, members)
+    }
+
     /// Notes that this node's data differs from its peers': the directory is not opened again, and stays as evidence.
     pub fn note_diverged(&self, why: &str) -> Result<(), StoreError> {
         evidence::note_diverged(&self.dir, why)

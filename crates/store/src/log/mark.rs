@@ -16,6 +16,7 @@ use std::{
 
 use prost::Message;
 
+use super::manifest::{self, Manifest};
 use crate::{LogPos, Vote, error::StoreError};
 
 pub(crate) const FILE: &str = "mark";
@@ -33,6 +34,8 @@ pub(crate) struct Reached {
     pub(crate) last: Option<LogPos>,
     #[prost(message, optional, tag = "3")]
     pub(crate) vote: Option<Vote>,
+    #[prost(message, optional, tag = "4")]
+    pub(crate) manifest: Option<Manifest>,
 }
 
 #[derive(Debug)]
@@ -42,6 +45,9 @@ pub(crate) struct Mark {
     reached: Reached,
     /// When the oldest unsynced write was made.
     unsynced_since: Option<Instant>,
+    dir: PathBuf,
+    /// As it was when it was last looked at: RocksDB has synced what has not grown since.
+    manifest: Option<Manifest>,
 }
 
 impl Mark {
@@ -61,7 +67,7 @@ impl Mark {
         let file = options.read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(StoreError::io("open", &path))?;
         let reached = newest(&file);
-        Ok(Self { path, file, reached, unsynced_since: None })
+        Ok(Self { path, file, reached, unsynced_since: None, dir: dir.to_owned(), manifest: None })
     }
 
     pub(crate) fn reached(&self) -> Reached {
@@ -87,18 +93,43 @@ impl Mark {
         self.write(last, self.reached.vote)?;
         self.write(last, self.reached.vote)?;
         self.unsynced_since.get_or_insert_with(Instant::now);
-        self.sync()
+        self.sync_file()
     }
 
     fn write(&mut self, last: Option<LogPos>, vote: Option<Vote>) -> Result<(), StoreError> {
-        self.reached = Reached { sequence: self.reached.sequence + 1, last, vote };
+        self.reached = Reached { sequence: self.reached.sequence + 1, last, vote, ..self.reached };
         let mut slot = self.reached.encode_length_delimited_to_vec();
         slot.extend_from_slice(&crc32fast::hash(&slot).to_le_bytes());
         let at = (self.reached.sequence % 2) * SLOT_BYTES;
         self.file.write_all_at(&slot, at).map_err(StoreError::io("write", &self.path))
     }
 
+    /// Makes the mark durable, about once a second.
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
+        let seen = manifest::current(&self.dir);
+        if std::mem::replace(&mut self.manifest, seen) == seen {
+            self.note_manifest(seen)?;
+        }
+        self.sync_file()
+    }
+
+    /// As [`Mark::sync`], at the end: nobody comes by to see whether the list of files has settled.
+    pub(crate) fn close(&mut self) -> Result<(), StoreError> {
+        self.note_manifest(manifest::current(&self.dir))?;
+        self.sync_file()
+    }
+
+    fn note_manifest(&mut self, seen: Option<Manifest>) -> Result<(), StoreError> {
+        if seen.is_none() || seen == self.reached.manifest {
+            return Ok(());
+        }
+        self.reached.manifest = seen;
+        self.write(self.reached.last, self.reached.vote)?;
+        self.unsynced_since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    fn sync_file(&mut self) -> Result<(), StoreError> {
         if self.unsynced_since.take().is_some() {
             self.file.sync_data().map_err(StoreError::io("sync", &self.path))?;
         }

@@ -94,7 +94,7 @@ impl Writer {
                 Ok(job) => self.busy(|writer| writer.write_group(job, queue)),
                 Err(mpsc::RecvTimeoutError::Timeout) => self.busy(Self::idle),
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    break self.shared.engine.sync().and_then(|()| self.mark.sync()).err();
+                    break self.shared.engine.sync().and_then(|()| self.mark.close()).err();
                 }
             };
             if let Err(error) = result {

@@ -17,6 +17,7 @@ use crate::{
     error::{OpenError, StoreError},
     family,
     log::{
+        manifest,
         mark::{Mark, Reached},
         recover,
     },
@@ -119,6 +120,9 @@ pub fn inspect(dir: &Path) -> Result<Inspection, OpenError> {
     if has_database {
         match Engine::open_read_only(dir) {
             Ok(engine) => {
+                if let Err(short) = manifest::check(dir, reached.manifest) {
+                    found.problem("database", short);
+                }
                 found.read_log(&engine, reached);
                 found.read_state(&engine);
             }

@@ -170,7 +170,7 @@ fn make_one(
     drop(engine);
     let mut mark = Mark::open(dir)?;
     mark.note(Some(position), Some(vote))?;
-    mark.sync()?;
-    Identity { cluster: cluster.name.clone(), cluster_id: cluster.id, node }.save(dir)?;
+    mark.close()?;
+    Identity::new(&cluster.name, cluster.id, node).save(dir)?;
     Ok(hash)
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod corruption;
 mod log;
 mod offline;
 mod state;
