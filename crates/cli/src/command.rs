@@ -12,6 +12,7 @@ mod inspect;
 mod ls;
 mod place;
 mod policy;
+mod rebuild;
 mod recover;
 mod region;
 mod release;
@@ -48,6 +49,7 @@ pub enum Alone {
     Inspect(inspect::Inspect),
     Restore(restore::Restore),
     Recover(recover::Recover),
+    Rebuild(rebuild::Rebuild),
     Completions(completions::Completions),
 }
 
@@ -84,6 +86,7 @@ impl Alone {
             Self::Inspect(command) => command.run(output),
             Self::Restore(command) => command.run(output),
             Self::Recover(command) => command.run(output),
+            Self::Rebuild(command) => command.run(output),
             Self::Completions(command) => command.run(output),
         }
     }

@@ -29,7 +29,7 @@ use crate::{
     raft_types::{Answer, Raft},
     read_index::ReadIndex,
     role::{self, Role, Sight},
-    scrubbing,
+    roster, scrubbing,
     status::{self, Status},
     verify::{self, Verifier},
 };
@@ -75,9 +75,11 @@ impl Drop for Node {
 impl Consensus {
     /// Opens the data directory, restores the state, and takes up the part that the log says this node has. Forms no
     /// cluster and joins none: a new node waits for [`Consensus::init`], or for a leader that was told to add it.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
+    pub async fn start(mut config: Config) -> Result<Self, StartError> {
         let raft_config = raft_config(&config).map_err(|error| StartError::Config { why: error.to_string() })?;
         let StoreParts { log, machine, snapshots, owner, state } = open(&config).await?;
+        // The config may still name the id of the node's first life.
+        config.node_id = owner.identity().node;
         let (applied_tx, applied) = watch::channel(0);
         let checkpoints = Checkpoints::new(state.read().rev());
         let scrubber = machine.scrubber();
@@ -127,6 +129,7 @@ impl Consensus {
             tokio::spawn(confirming).abort_handle(),
             tokio::spawn(following).abort_handle(),
             tokio::spawn(compacting).abort_handle(),
+            tokio::spawn(roster::run(raft.clone(), owner.clone())).abort_handle(),
             tokio::spawn(scrubbing::run(scrubber, raft.clone(), ending, config.checks)).abort_handle(),
             tokio::spawn(verify::run(verifier.clone(), role.clone(), config.checks.verify_every)).abort_handle(),
             tokio::spawn(completing).abort_handle(),
@@ -293,6 +296,11 @@ impl Consensus {
 
     pub(crate) fn verifier(&self) -> Verifier {
         self.node.verifier.clone()
+    }
+
+    /// True where this node lost its data once, and came back under another id than its config names.
+    pub fn is_reborn(&self) -> bool {
+        self.node.owner.identity().is_reborn()
     }
 
     /// The id of the cluster that this node belongs to; 0 while it belongs to none.

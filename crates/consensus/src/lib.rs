@@ -28,6 +28,7 @@ mod proposal;
 mod raft_types;
 mod read_index;
 mod role;
+mod roster;
 mod scrubbing;
 mod status;
 #[cfg(test)]
@@ -40,7 +41,8 @@ pub use config::{CheckRules, Config, SnapshotRules, Timing};
 pub use consensus::{Consensus, owner_of};
 pub use error::{MembershipError, ProposeError, StartError};
 pub use gantry_store::{
-    Applied, Commands, Compacted, EventRing, LogPos, Member, Membership, OpenError, SharedState, State, StoreError,
+    Applied, Commands, Compacted, EventRing, Identity, LogPos, Member, Membership, OpenError, SharedState, State,
+    StoreError, known_members, set_aside,
 };
 pub use proposal::{ENTRY_BYTES, Proposal};
 pub use role::Role;

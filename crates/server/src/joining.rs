@@ -83,7 +83,7 @@ pub(crate) async fn new_id(token: &Token) -> anyhow::Result<u64> {
 }
 
 /// The first of the token's members that answers.
-async fn reach(token: &Token) -> Result<(ClusterClient<Channel>, v1::StatusResponse), Status> {
+pub(crate) async fn reach(token: &Token) -> Result<(ClusterClient<Channel>, v1::StatusResponse), Status> {
     let mut failed = Vec::new();
     for addr in &token.addresses {
         match ask(addr).await {

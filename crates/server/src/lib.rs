@@ -17,6 +17,7 @@ mod decider;
 pub mod dev;
 mod feature_level;
 mod forward;
+mod healing;
 mod joining;
 mod node;
 mod refusal;

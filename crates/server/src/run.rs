@@ -28,7 +28,7 @@ use crate::{
     config::{Limits, resolve},
     decider::Decider,
     forward::ForwardLayer,
-    joining,
+    healing, joining,
     node::Node,
     service::{
         cluster::ClusterService, fleet::FleetService, maintenance::MaintenanceService, placement::PlacementService,
@@ -78,13 +78,16 @@ pub async fn run(config: Config, joining: Option<Joining>, shutdown: impl Future
     let (raft_addr, client_addr) = (config.raft_addr.clone(), config.client_addr.clone());
     let defaults = gantry_consensus::Config::new(node_id, raft_addr, client_addr, config.data_dir.clone());
     let consensus_config = gantry_consensus::Config { cluster: config.cluster.clone(), ..defaults };
-    let consensus = Consensus::start(consensus_config).await?;
-    tracing::info!(node = node_id, client = config.client_addr, raft = config.raft_addr, "started");
+    let consensus = healing::start(consensus_config).await?;
+    tracing::info!(node = consensus.member().id, client = config.client_addr, raft = config.raft_addr, "started");
     let joined = consensus.clone();
     let joining = async move {
         match joining {
             Some(Joining { to, replaces }) => joining::keep_joining(joined, to, replaces).await,
-            None => Ok(()),
+            None => {
+                healing::keep_rejoining(joined, &config.data_dir).await;
+                Ok(())
+            }
         }
     };
     let serving = serve(consensus, config.limits, raft_listener, client_listener, shutdown);

@@ -12,6 +12,7 @@ mod rolling_restart;
 mod status;
 mod token;
 mod transfer;
+mod verify;
 
 use clap::Subcommand;
 use gantry_proto::v1;
@@ -39,6 +40,7 @@ pub enum Cluster {
     Transfer(transfer::Transfer),
     RollingRestart(rolling_restart::RollingRestart),
     FeatureLevel(feature_level::FeatureLevel),
+    Verify(verify::Verify),
 }
 
 impl Cluster {
@@ -56,6 +58,7 @@ impl Cluster {
             Self::Transfer(command) => command.run(context).await,
             Self::RollingRestart(command) => command.run(context).await,
             Self::FeatureLevel(command) => command.run(context).await,
+            Self::Verify(command) => command.run(context).await,
         }
     }
 }

@@ -91,7 +91,7 @@ impl Client {
     /// Removes a member. Not repeated when it is not known whether it happened.
     pub async fn remove(&self, request: v1::RemoveRequest) -> Result<v1::MembershipResponse, Error> {
         self.call(Repeat::IfDefinite, |attempt| {
-            let request = attempt.unary(request);
+            let request = attempt.unary(request.clone());
             async move { cluster(attempt.channel).remove(request).await }
         })
         .await

@@ -27,4 +27,13 @@ impl Client {
             })
             .await
     }
+
+    /// Compares the states of all members. Costs each of them a pass over its rows.
+    pub async fn verify(&self) -> Result<v1::VerifyResponse, Error> {
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.unary(v1::VerifyRequest {});
+            async move { MaintenanceClient::new(attempt.channel).verify(request).await }
+        })
+        .await
+    }
 }

@@ -73,8 +73,14 @@ impl v1::PromoteRequest {
     }
 }
 
+/// Bytes of the reason for a removal, which goes into a log.
+const WHY_BYTES: usize = 1_024;
+
 impl v1::RemoveRequest {
     pub fn check(&self) -> Result<(), Refused> {
+        if self.why.len() > WHY_BYTES {
+            return Err(Refused::over("why", self.why.len() as u64, WHY_BYTES as u64));
+        }
         present("id", self.id)
     }
 }

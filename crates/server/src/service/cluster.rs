@@ -68,6 +68,9 @@ impl Cluster for ClusterService {
     async fn remove(&self, request: Request<v1::RemoveRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
         let message = request.into_inner();
         message.check().map_err(invalid)?;
+        if !message.why.is_empty() {
+            tracing::warn!(node = message.id, why = message.why, "a member is removed");
+        }
         self.0.consensus().remove(message.id).await.map_err(not_changed)?;
         Ok(self.membership())
     }

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::cluster::not_changed;
 use crate::node::{Node, not_read, unread};
 
 /// Bytes of one message.
@@ -47,6 +48,24 @@ impl Maintenance for MaintenanceService {
         let (out, parts) = mpsc::channel(PARTS_WAITING);
         tokio::spawn(send(file, out, permit));
         Ok(Response::new(ReceiverStream::new(parts)))
+    }
+
+    async fn verify(&self, _: Request<v1::VerifyRequest>) -> Result<Response<v1::VerifyResponse>, Status> {
+        let found = self.node.consensus().verify().await.map_err(not_changed)?;
+        let hex = |hash: u128| format!("{hash:032x}");
+        let members = found.members.iter().map(|member| v1::MemberHash {
+            id: member.id,
+            voter: member.is_voter,
+            hash: member.hash.as_ref().map_or_else(|_| String::new(), |hash| hex(*hash)),
+            failed: member.hash.as_ref().err().cloned().unwrap_or_default(),
+            differs: found.diverged().any(|diverged| diverged.id == member.id),
+        });
+        let members = members.collect();
+        Ok(Response::new(v1::VerifyResponse {
+            rev: found.rev,
+            agreed: found.agreed.map_or_else(String::new, hex),
+            members,
+        }))
     }
 }
 
