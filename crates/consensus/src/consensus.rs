@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use crate::{
+    care,
     changes::Changes,
     checkpoints::Checkpoints,
     compaction,
@@ -29,9 +30,8 @@ use crate::{
     raft_types::{Answer, Raft},
     read_index::ReadIndex,
     role::{self, Role, Sight},
-    roster, scrubbing,
     status::{self, Status},
-    verify::{self, Verifier},
+    verify::Verifier,
 };
 
 /// One member of the cluster, running in this process. Cheap to clone.
@@ -77,29 +77,21 @@ impl Consensus {
     /// cluster and joins none: a new node waits for [`Consensus::init`], or for a leader that was told to add it.
     pub async fn start(mut config: Config) -> Result<Self, StartError> {
         let raft_config = raft_config(&config).map_err(|error| StartError::Config { why: error.to_string() })?;
-        let StoreParts { log, machine, snapshots, owner, state } = open(&config).await?;
-        // The config may still name the id of the node's first life.
-        config.node_id = owner.identity().node;
+        let StoreParts { log, machine, snapshots, owner, state } = open(&mut config).await?;
         let (applied_tx, applied) = watch::channel(0);
         let checkpoints = Checkpoints::new(state.read().rev());
         let scrubber = machine.scrubber();
         let machine = Machine::new(machine, log.clone(), applied_tx, checkpoints.clone());
         let peers = Peers::new(owner.clone(), snapshots.clone());
         let network = Network::new(config.node_id, peers.clone());
-        let storage = LogStore::new(log.clone());
-        let raft = Raft::new(config.node_id, Arc::new(raft_config), network, storage, machine).await;
+        let raft = Raft::new(config.node_id, Arc::new(raft_config), network, LogStore::new(log.clone()), machine).await;
         let raft = raft.map_err(|fatal| StartError::Recover { why: fatal.to_string() })?;
 
         let (role_tx, role) = watch::channel(Role { node_id: config.node_id, ..Role::default() });
         let (stopped_tx, stopped) = watch::channel(None);
         let ending = Ending::new(raft.clone(), owner.clone(), stopped_tx.clone());
-        let verifier = Verifier {
-            raft: raft.clone(),
-            me: config.node_id,
-            peers: peers.clone(),
-            checkpoints,
-            ending: ending.clone(),
-        };
+        let verifier = Verifier::new(raft.clone(), config.node_id, peers.clone(), checkpoints, ending);
+        let caring = care::begin(scrubber, &verifier, owner.clone(), role.clone(), config.checks);
         let (reads, confirming) = ReadIndex::new(raft.clone(), applied.clone());
         let (holding, changes) = (Holding::new(), Changes::default());
         let sight = Sight {
@@ -125,16 +117,14 @@ impl Consensus {
         });
         let watch = DiskWatch { raft: raft.clone(), busy_for, holding: holding.clone(), timing: config.timing };
         let compacting = compaction::run(raft.clone(), log, snapshots.clone(), config.snapshots);
-        let tasks = vec![
+        let tasks = [
             tokio::spawn(confirming).abort_handle(),
             tokio::spawn(following).abort_handle(),
             tokio::spawn(compacting).abort_handle(),
-            tokio::spawn(roster::run(raft.clone(), owner.clone())).abort_handle(),
-            tokio::spawn(scrubbing::run(scrubber, raft.clone(), ending, config.checks)).abort_handle(),
-            tokio::spawn(verify::run(verifier.clone(), role.clone(), config.checks.verify_every)).abort_handle(),
             tokio::spawn(completing).abort_handle(),
             tokio::spawn(watch.run()).abort_handle(),
         ];
+        let tasks = tasks.into_iter().chain(caring).collect();
         let handovers = Changes::default();
         let node = Node {
             config,
@@ -367,11 +357,13 @@ struct StoreParts {
     state: SharedState,
 }
 
-async fn open(config: &Config) -> Result<StoreParts, StartError> {
-    let Config { data_dir, cluster, node_id, .. } = config;
-    let config = StoreConfig { data_dir: data_dir.clone(), cluster: cluster.clone(), node: *node_id };
-    let opened = tokio::task::spawn_blocking(move || Store::open(&config)).await;
+async fn open(config: &mut Config) -> Result<StoreParts, StartError> {
+    let Config { data_dir, cluster, node_id, .. } = &*config;
+    let store = StoreConfig { data_dir: data_dir.clone(), cluster: cluster.clone(), node: *node_id };
+    let opened = tokio::task::spawn_blocking(move || Store::open(&store)).await;
     let Store { log, machine, owner } = opened.map_err(|error| StartError::Recover { why: error.to_string() })??;
+    // The config may still name the id of the node's first life.
+    config.node_id = owner.identity().node;
     let (snapshots, state) = (machine.snapshots().clone(), Arc::clone(machine.state()));
     Ok(StoreParts { log, machine, snapshots, owner, state })
 }

@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod backup;
+mod care;
 mod changes;
 mod checkpoints;
 mod compaction;

@@ -52,7 +52,7 @@ impl Verification {
 #[derive(Clone, Debug)]
 pub(crate) struct Verifier {
     pub(crate) raft: Raft,
-    pub(crate) me: u64,
+    me: u64,
     pub(crate) peers: Peers,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) ending: Ending,
@@ -66,6 +66,10 @@ impl Consensus {
 }
 
 impl Verifier {
+    pub(crate) fn new(raft: Raft, me: u64, peers: Peers, checkpoints: Checkpoints, ending: Ending) -> Self {
+        Self { raft, me, peers, checkpoints, ending }
+    }
+
     pub(crate) async fn verify(&self) -> Result<Verification, MembershipError> {
         for ahead in AHEAD {
             let seen = metrics(&self.raft);

@@ -78,7 +78,8 @@ pub async fn run(config: Config, joining: Option<Joining>, shutdown: impl Future
     let (raft_addr, client_addr) = (config.raft_addr.clone(), config.client_addr.clone());
     let defaults = gantry_consensus::Config::new(node_id, raft_addr, client_addr, config.data_dir.clone());
     let consensus_config = gantry_consensus::Config { cluster: config.cluster.clone(), ..defaults };
-    let consensus = healing::start(consensus_config).await?;
+    // Large, and gone once the node runs.
+    let consensus = Box::pin(healing::start(consensus_config)).await?;
     tracing::info!(node = consensus.member().id, client = config.client_addr, raft = config.raft_addr, "started");
     let joined = consensus.clone();
     let joining = async move {

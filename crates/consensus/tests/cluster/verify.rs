@@ -97,3 +97,50 @@ async fn the_leader_compares_on_a_schedule() {
     let why = tokio::time::timeout(PATIENCE, diverged.consensus.stopped()).await.unwrap();
     assert!(why.contains("diverged"), "{why}");
 }
+
+/// Flips a byte in every table file, which a start makes of what was in the write-ahead log.
+fn damage_tables(config: &Config) {
+    let tables: Vec<_> = std::fs::read_dir(config.data_dir.join("db"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sst"))
+        .collect();
+    assert!(!tables.is_empty(), "there is nothing to damage");
+    for path in tables {
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[20] ^= 0x41;
+        // In place: the running node has the file open.
+        std::os::unix::fs::FileExt::write_all_at(
+            &std::fs::OpenOptions::new().write(true).open(&path).unwrap(),
+            &bytes,
+            0,
+        )
+        .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_data_is_damaged_while_it_runs_stops() {
+    let (_dir, mut nodes) = cluster(&[1, 2, 3]).await;
+    for number in 0..20 {
+        place(&nodes, number).await;
+    }
+    let checks = CheckRules { scrub_every: Duration::from_millis(200), ..CheckRules::default() };
+    let at = leader(&nodes).await;
+    let config = nodes.swap_remove((at + 1) % 3).stop().await;
+    nodes.push(Node::start(Config { checks, ..config }).await);
+    let rev = place(&nodes, 20).await;
+    agree(&nodes, rev).await;
+    damage_tables(&nodes[2].config);
+    let why = tokio::time::timeout(PATIENCE, nodes[2].consensus.stopped()).await.unwrap();
+    assert!(why.contains("damaged data was found"), "{why}");
+    let config = nodes.pop().unwrap().stop().await;
+    let refused = loop {
+        match Consensus::start(config.clone()).await {
+            Err(StartError::Open(OpenError::Locked { .. })) => tokio::time::sleep(Duration::from_millis(20)).await,
+            other => break other,
+        }
+    };
+    assert!(matches!(&refused, Err(StartError::Open(lost)) if lost.is_lost_data()), "{refused:?}");
+    place(&nodes, 21).await;
+}
