@@ -1,6 +1,6 @@
 //! The backup file: a prelude that says what it is of, then a snapshot file as a node keeps it.
 //!
-//! The prelude is [`MAGIC`], the length of a [`Header`] (4 bytes little-endian), its CRC-32 (4 bytes little-endian), and the
+//! The prelude is `MAGIC`, the length of a `Header` (4 bytes little-endian), its CRC-32 (4 bytes little-endian), and the
 //! header. The header says how long the snapshot is; the snapshot has its own checksums and the hash of its state. So a file
 //! that was cut, changed or put together from two is noticed before anything is made of it.
 
