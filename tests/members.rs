@@ -17,7 +17,7 @@ async fn a_fourth_member_joins_leads_and_a_third_leaves() {
 
     let stranger = run(&new, &["place", "--app", "app", "--cpu", "1", "--timeout", "1s"]);
     assert_eq!(stranger.0, Some(6), "a server that is no member cannot place: {stranger:?}");
-    done(&new, &["cluster", "join", "--seed", &first]);
+    done(&new, &["cluster", "join", &first]);
     let members = voters(&first);
     assert_eq!(members, [1, 2, 3, 4]);
     let again = run(&new, &["cluster", "init", "--member", &format!("{id}=127.0.0.1:1,{new}")]);

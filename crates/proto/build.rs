@@ -10,6 +10,7 @@ const FILES: &[&str] = &[
     "gantry/v1/fleet.proto",
     "gantry/v1/cluster.proto",
     "gantry/v1/watch.proto",
+    "gantry/v1/maintenance.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -15,6 +15,7 @@ use gantry_proto::v1;
 
 pub mod binary;
 mod node;
+mod prepared;
 
 use self::node::Node;
 
@@ -42,19 +43,7 @@ pub struct Cluster {
 impl Cluster {
     /// Starts three servers with their data under `base`, makes them one cluster and waits for its leader.
     pub async fn start(binary: &Path, base: &Path) -> Result<Self> {
-        std::fs::create_dir_all(base).with_context(|| format!("cannot create {}", base.display()))?;
-        let dir = tempfile::Builder::new()
-            .prefix("cluster-")
-            .tempdir_in(base)
-            .with_context(|| format!("cannot create a directory in {}", base.display()))?;
-        let mut ports = free_ports(2 * NODES as usize)?.into_iter();
-        let mut nodes = Vec::new();
-        for id in 1..=NODES {
-            let mut addr = || ports.next().map(|port| format!("127.0.0.1:{port}")).context("too few ports");
-            nodes.push(Node::create(binary, id, dir.path(), addr()?, addr()?)?);
-        }
-        let client = Client::new(nodes.iter().map(|node| node.client_addr.clone()))?;
-        let mut cluster = Self { nodes, client, dir: Some(dir) };
+        let mut cluster = Self::prepare(binary, base, NODES)?;
         let made = cluster.make().await;
         cluster.keep_if_failed(made)?;
         Ok(cluster)

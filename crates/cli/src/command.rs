@@ -1,5 +1,6 @@
 //! The commands, one file each. To add one, write its file and add its line to [`Alone`] or [`Call`] and below.
 
+mod backup;
 mod cluster;
 mod completions;
 mod dev;
@@ -7,12 +8,16 @@ mod explain;
 mod get;
 mod host;
 mod image;
+mod inspect;
 mod ls;
 mod place;
 mod policy;
+mod rebuild;
+mod recover;
 mod region;
 mod release;
 mod renew;
+mod restore;
 mod server;
 mod volume;
 mod watch;
@@ -41,6 +46,10 @@ pub enum Command {
 pub enum Alone {
     Server(server::Server),
     Dev(dev::Dev),
+    Inspect(inspect::Inspect),
+    Restore(restore::Restore),
+    Recover(recover::Recover),
+    Rebuild(rebuild::Rebuild),
     Completions(completions::Completions),
 }
 
@@ -65,6 +74,7 @@ pub enum Call {
     Policy(policy::Policy),
     #[command(subcommand)]
     Cluster(cluster::Cluster),
+    Backup(backup::Backup),
     Watch(watch::Watch),
 }
 
@@ -73,6 +83,10 @@ impl Alone {
         match self {
             Self::Server(command) => command.run().await,
             Self::Dev(command) => command.run().await,
+            Self::Inspect(command) => command.run(output),
+            Self::Restore(command) => command.run(output),
+            Self::Recover(command) => command.run(output),
+            Self::Rebuild(command) => command.run(output),
             Self::Completions(command) => command.run(output),
         }
     }
@@ -93,6 +107,7 @@ impl Call {
             Self::Region(command) => command.run(context).await,
             Self::Policy(command) => command.run(context).await,
             Self::Cluster(command) => command.run(context).await,
+            Self::Backup(command) => command.run(context).await,
             Self::Watch(command) => command.run(context).await,
         }
     }

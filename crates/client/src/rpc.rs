@@ -2,6 +2,7 @@
 
 mod cluster;
 mod fleet;
+mod maintenance;
 pub(crate) mod placement;
 mod volumes;
 mod watch;

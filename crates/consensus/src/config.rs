@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use gantry_store::Member;
 use openraft::SnapshotPolicy;
 
+use crate::scrubbing::SCRUB_EVERY;
+
 /// What a node is started with.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -18,6 +20,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub timing: Timing,
     pub snapshots: SnapshotRules,
+    pub checks: CheckRules,
 }
 
 impl Config {
@@ -31,6 +34,7 @@ impl Config {
             data_dir,
             timing: Timing::default(),
             snapshots: SnapshotRules::default(),
+            checks: CheckRules::default(),
         }
     }
 
@@ -87,6 +91,23 @@ impl Default for SnapshotRules {
             keep_entries: 100_000,
             look_every: Duration::from_secs(2),
         }
+    }
+}
+
+/// How often a node looks after its own data, and the leader after everybody's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckRules {
+    /// From the end of one walk over the node's data to the next.
+    pub scrub_every: Duration,
+    /// What the walk reads: a small part of what a disk gives.
+    pub scrub_bytes_per_second: u64,
+    /// States are compared so often. A comparison is a pass over the rows of every member.
+    pub verify_every: Duration,
+}
+
+impl Default for CheckRules {
+    fn default() -> Self {
+        Self { scrub_every: SCRUB_EVERY, scrub_bytes_per_second: 8 << 20, verify_every: Duration::from_secs(10 * 60) }
     }
 }
 

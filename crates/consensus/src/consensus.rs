@@ -1,9 +1,9 @@
 //! A running node.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, path::Path, sync::Arc};
 
 use futures::FutureExt;
-use gantry_store::{Commands, Log, Member, Owner, SharedState, Snapshots, Store, StoreConfig};
+use gantry_store::{Commands, Identity, Log, Member, Owner, SharedState, Snapshots, Store, StoreConfig};
 use gantry_types::Rev;
 use tokio::{
     net::TcpListener,
@@ -12,9 +12,16 @@ use tokio::{
 };
 
 use crate::{
+    care,
+    changes::Changes,
+    checkpoints::Checkpoints,
     compaction,
     config::{Config, raft_config},
+    disk_watch::DiskWatch,
+    ending::Ending,
     error::{MembershipError, ProposeError, StartError},
+    handover::Handover,
+    hold::Holding,
     log_store::LogStore,
     machine::Machine,
     membership::Members,
@@ -22,8 +29,9 @@ use crate::{
     proposal::{ENTRY_BYTES, Proposal},
     raft_types::{Answer, Raft},
     read_index::ReadIndex,
-    role::{self, Role},
+    role::{self, Role, Sight},
     status::{self, Status},
+    verify::Verifier,
 };
 
 /// One member of the cluster, running in this process. Cheap to clone.
@@ -38,10 +46,16 @@ struct Node {
     owner: Owner,
     state: SharedState,
     peers: Peers,
+    snapshots: Snapshots,
+    verifier: Verifier,
     applied: watch::Receiver<Rev>,
     role: watch::Receiver<Role>,
     stopped: watch::Receiver<Option<String>>,
     reads: ReadIndex,
+    holding: Holding,
+    members: Members,
+    changes: Changes,
+    handovers: Changes,
     /// Ended when the node is dropped.
     tasks: Vec<AbortHandle>,
 }
@@ -61,28 +75,75 @@ impl Drop for Node {
 impl Consensus {
     /// Opens the data directory, restores the state, and takes up the part that the log says this node has. Forms no
     /// cluster and joins none: a new node waits for [`Consensus::init`], or for a leader that was told to add it.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
+    pub async fn start(mut config: Config) -> Result<Self, StartError> {
         let raft_config = raft_config(&config).map_err(|error| StartError::Config { why: error.to_string() })?;
-        let StoreParts { log, machine, snapshots, owner, state } = open(&config).await?;
+        let StoreParts { log, machine, snapshots, owner, state } = open(&mut config).await?;
         let (applied_tx, applied) = watch::channel(0);
-        let machine = Machine::new(machine, log.clone(), applied_tx);
+        let checkpoints = Checkpoints::new(state.read().rev());
+        let scrubber = machine.scrubber();
+        let machine = Machine::new(machine, log.clone(), applied_tx, checkpoints.clone());
         let peers = Peers::new(owner.clone(), snapshots.clone());
         let network = Network::new(config.node_id, peers.clone());
-        let storage = LogStore::new(log.clone());
-        let raft = Raft::new(config.node_id, Arc::new(raft_config), network, storage, machine).await;
+        let raft = Raft::new(config.node_id, Arc::new(raft_config), network, LogStore::new(log.clone()), machine).await;
         let raft = raft.map_err(|fatal| StartError::Recover { why: fatal.to_string() })?;
 
         let (role_tx, role) = watch::channel(Role { node_id: config.node_id, ..Role::default() });
         let (stopped_tx, stopped) = watch::channel(None);
+        let ending = Ending::new(raft.clone(), owner.clone(), stopped_tx.clone());
+        let verifier = Verifier::new(raft.clone(), config.node_id, peers.clone(), checkpoints, ending);
+        let caring = care::begin(scrubber, &verifier, owner.clone(), role.clone(), config.checks);
         let (reads, confirming) = ReadIndex::new(raft.clone(), applied.clone());
-        let following = role::follow(raft.clone(), Arc::clone(&state), applied.clone(), role_tx, stopped_tx);
-        let compacting = compaction::run(raft.clone(), log, snapshots, config.snapshots);
-        let tasks = vec![
+        let (holding, changes) = (Holding::new(), Changes::default());
+        let sight = Sight {
+            raft: raft.clone(),
+            state: Arc::clone(&state),
+            applied: applied.clone(),
+            holding: holding.clone(),
+            timing: config.timing,
+            elected: None,
+        };
+        let following = role::follow(sight, role_tx, stopped_tx);
+        let members = Members {
+            me: config.member(),
+            raft: raft.clone(),
+            state: Arc::clone(&state),
+            owner: owner.clone(),
+            peers: peers.clone(),
+        };
+        let completing = changes.clone().complete(members.clone());
+        let busy_for = Box::new({
+            let log = log.clone();
+            move || log.busy_for()
+        });
+        let watch = DiskWatch { raft: raft.clone(), busy_for, holding: holding.clone(), timing: config.timing };
+        let compacting = compaction::run(raft.clone(), log, snapshots.clone(), config.snapshots);
+        let tasks = [
             tokio::spawn(confirming).abort_handle(),
             tokio::spawn(following).abort_handle(),
             tokio::spawn(compacting).abort_handle(),
+            tokio::spawn(completing).abort_handle(),
+            tokio::spawn(watch.run()).abort_handle(),
         ];
-        let node = Node { config, raft, owner, state, peers, applied, role, stopped, reads, tasks };
+        let tasks = tasks.into_iter().chain(caring).collect();
+        let handovers = Changes::default();
+        let node = Node {
+            config,
+            raft,
+            owner,
+            state,
+            peers,
+            snapshots,
+            verifier,
+            applied,
+            role,
+            stopped,
+            reads,
+            holding,
+            members,
+            changes,
+            handovers,
+            tasks,
+        };
         Ok(Self { node: Arc::new(node) })
     }
 
@@ -115,12 +176,13 @@ impl Consensus {
             return Proposal::refused(ProposeError::TooLarge { bytes, limit: ENTRY_BYTES });
         }
         // The last moment at which a refusal is definite.
-        let leader = {
-            let role = self.node.role.borrow();
-            if role.is_leader { None } else { Some(role.leader.clone()) }
-        };
-        if let Some(leader) = leader {
-            return Proposal::refused(self.stop_error().unwrap_or(ProposeError::NotLeader { leader }));
+        let proposed = self.node.holding.unless_held(|| self.propose_if_leader(commands));
+        proposed.unwrap_or_else(|| Proposal::refused(self.not_leader()))
+    }
+
+    fn propose_if_leader(&self, commands: Commands) -> Proposal {
+        if !self.node.role.borrow().is_leader {
+            return Proposal::refused(self.not_leader());
         }
         let (told, result) = oneshot::channel();
         let hand_over = self.node.raft.client_write_ff(commands, Some(Answer(told)));
@@ -130,6 +192,11 @@ impl Consensus {
             Some(Err(fatal)) => Proposal::refused(ProposeError::Stopped { why: fatal.to_string() }),
             None => Proposal::refused(ProposeError::Busy),
         }
+    }
+
+    fn not_leader(&self) -> ProposeError {
+        let leader = self.node.role.borrow().leader.clone();
+        self.stop_error().unwrap_or(ProposeError::NotLeader { leader })
     }
 
     /// A linearizable barrier: a position that includes every entry acknowledged before this call, which the local state
@@ -143,33 +210,92 @@ impl Consensus {
 
     /// Forms a new cluster of `members`; all of them are voters, and this node is one of them. To be called once, on one.
     pub async fn init(&self, members: Vec<Member>) -> Result<(), MembershipError> {
-        self.members().init(members).await
+        let this = self.node.members.clone();
+        self.node.changes.run(async move { this.init(members).await }).await
     }
 
-    /// Adds a member without a vote. It gets the log, or a snapshot and the log. Leader only.
+    /// An id for a new node, that no node has or ever had. Leader only.
+    pub async fn new_id(&self) -> Result<u64, MembershipError> {
+        self.node.members.new_id().await
+    }
+
+    /// Refuses a member that cannot be added, as [`Self::add_learner`] does, and asks nobody. True where it is one already.
+    pub fn may_add(&self, member: &Member) -> Result<bool, MembershipError> {
+        self.node.members.may_add(member)
+    }
+
+    /// Adds a member without a vote, once it has answered and said who it is. It gets the log, or a snapshot and the log.
+    /// Leader only.
     pub async fn add_learner(&self, member: Member) -> Result<(), MembershipError> {
-        self.members().add_learner(member).await
+        let this = self.node.members.clone();
+        self.node.changes.run(async move { this.add_learner(member).await }).await
     }
 
-    /// Makes a learner that has caught up a voter. Leader only.
+    /// Makes a learner a voter, once it has caught up. Leader only.
     pub async fn promote(&self, id: u64) -> Result<(), MembershipError> {
-        self.members().promote(id).await
+        let this = self.node.members.clone();
+        this.wait_until_caught_up(id).await?;
+        self.node.changes.run(async move { this.promote(id).await }).await
     }
 
-    /// Removes a member for good: its id is never used again. A leader that removes itself steps down. Leader only.
+    /// Removes a member for good: its id is never used again. A leader that removes itself steps down. Refused where too
+    /// few of those who are left answer. Leader only.
     pub async fn remove(&self, id: u64) -> Result<(), MembershipError> {
-        self.members().remove(id).await
+        let this = self.node.members.clone();
+        self.node.changes.run(async move { this.remove(id).await }).await
     }
 
-    /// Hands leadership to a voter, and returns when that leads. Leader only.
-    pub async fn transfer_leader(&self, to: u64) -> Result<(), MembershipError> {
-        self.members().transfer_leader(to).await
+    /// Puts the learner `new` in the place of the voter `old`, once it has caught up. Leader only.
+    pub async fn replace(&self, old: u64, new: u64) -> Result<(), MembershipError> {
+        let this = self.node.members.clone();
+        this.wait_until_caught_up(new).await?;
+        self.node.changes.run(async move { this.replace(old, new).await }).await
+    }
+
+    /// Notes that a member is reached elsewhere from now on; it must answer there. Leader only.
+    pub async fn move_member(&self, member: Member) -> Result<(), MembershipError> {
+        let this = self.node.members.clone();
+        self.node.changes.run(async move { this.move_member(member).await }).await
+    }
+
+    /// Hands leadership to `to`, or to the voter that is furthest ahead, and returns who leads when another does. What is
+    /// under way is finished first; nothing is taken on meanwhile. Leader only.
+    pub async fn hand_over(&self, to: Option<u64>) -> Result<u64, MembershipError> {
+        let node = &self.node;
+        let seen = status::metrics(&node.raft);
+        if let Some(leader) = seen.current_leader.filter(|leader| to == Some(*leader)) {
+            return Ok(leader);
+        }
+        if !seen.state.is_leader() {
+            return Err(MembershipError::NotLeader { leader: node.members.leader() });
+        }
+        let handover = Handover { raft: node.raft.clone(), holding: node.holding.clone(), timing: node.config.timing };
+        node.handovers.run(handover.run(to)).await
     }
 
     /// Takes a snapshot now, whatever the rules say. Returns when it is asked for, not when it is written.
     pub async fn snapshot(&self) -> Result<(), ProposeError> {
         let asked = self.node.raft.trigger().snapshot().await;
         asked.map_err(|fatal| ProposeError::Stopped { why: fatal.to_string() })
+    }
+
+    /// What a backup is made of.
+    pub(crate) fn for_backup(&self) -> (Snapshots, Identity) {
+        (self.node.snapshots.clone(), self.node.owner.identity())
+    }
+
+    pub(crate) fn verifier(&self) -> Verifier {
+        self.node.verifier.clone()
+    }
+
+    /// True where this node lost its data once, and came back under another id than its config names.
+    pub fn is_reborn(&self) -> bool {
+        self.node.owner.identity().is_reborn()
+    }
+
+    /// The id of the cluster that this node belongs to; 0 while it belongs to none.
+    pub fn cluster_id(&self) -> u64 {
+        self.node.owner.identity().cluster_id
     }
 
     pub fn status(&self) -> Status {
@@ -183,7 +309,7 @@ impl Consensus {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), tonic::transport::Error> {
-        network::serve(self.node.raft.clone(), self.node.peers.clone(), listener, shutdown).await
+        network::serve(self.node.raft.clone(), self.node.peers.clone(), self.verifier(), listener, shutdown).await
     }
 
     /// Ends when this node can no longer take part, with the reason: a failed write, damaged data, or a shutdown. A server
@@ -203,14 +329,24 @@ impl Consensus {
         }
     }
 
-    fn members(&self) -> Members<'_> {
-        let Node { raft, state, owner, config, .. } = &*self.node;
-        Members { me: config.member(), raft, state, owner, timing: config.timing }
+    #[cfg(test)]
+    pub(crate) fn raft(&self) -> Raft {
+        self.node.raft.clone()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn holding(&self) -> Holding {
+        self.node.holding.clone()
     }
 
     fn stop_error(&self) -> Option<ProposeError> {
         self.node.stopped.borrow().clone().map(|why| ProposeError::Stopped { why })
     }
+}
+
+/// The id of the node that a data directory belongs to, where it belongs to one.
+pub fn owner_of(data_dir: &Path) -> Result<Option<u64>, StartError> {
+    Ok(Identity::read(data_dir)?.map(|identity| identity.node))
 }
 
 struct StoreParts {
@@ -221,11 +357,13 @@ struct StoreParts {
     state: SharedState,
 }
 
-async fn open(config: &Config) -> Result<StoreParts, StartError> {
-    let Config { data_dir, cluster, node_id, .. } = config;
-    let config = StoreConfig { data_dir: data_dir.clone(), cluster: cluster.clone(), node: *node_id };
-    let opened = tokio::task::spawn_blocking(move || Store::open(&config)).await;
+async fn open(config: &mut Config) -> Result<StoreParts, StartError> {
+    let Config { data_dir, cluster, node_id, .. } = &*config;
+    let store = StoreConfig { data_dir: data_dir.clone(), cluster: cluster.clone(), node: *node_id };
+    let opened = tokio::task::spawn_blocking(move || Store::open(&store)).await;
     let Store { log, machine, owner } = opened.map_err(|error| StartError::Recover { why: error.to_string() })??;
+    // The config may still name the id of the node's first life.
+    config.node_id = owner.identity().node;
     let (snapshots, state) = (machine.snapshots().clone(), Arc::clone(machine.state()));
     Ok(StoreParts { log, machine, snapshots, owner, state })
 }

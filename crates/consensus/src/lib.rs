@@ -8,11 +8,19 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod backup;
+mod care;
+mod changes;
+mod checkpoints;
 mod compaction;
 mod config;
 mod consensus;
 mod convert;
+mod disk_watch;
+mod ending;
 mod error;
+mod handover;
+mod hold;
 mod log_store;
 mod machine;
 mod membership;
@@ -21,17 +29,23 @@ mod proposal;
 mod raft_types;
 mod read_index;
 mod role;
+mod roster;
+mod scrubbing;
 mod status;
 #[cfg(test)]
 mod suite;
+mod verify;
 mod wire;
 
-pub use config::{Config, SnapshotRules, Timing};
-pub use consensus::Consensus;
+pub use backup::BackupFile;
+pub use config::{CheckRules, Config, SnapshotRules, Timing};
+pub use consensus::{Consensus, owner_of};
 pub use error::{MembershipError, ProposeError, StartError};
 pub use gantry_store::{
-    Applied, Commands, Compacted, EventRing, LogPos, Member, Membership, OpenError, SharedState, State, StoreError,
+    Applied, Commands, Compacted, EventRing, Identity, LogPos, Member, Membership, OpenError, SharedState, State,
+    StoreError, known_members, set_aside,
 };
 pub use proposal::{ENTRY_BYTES, Proposal};
 pub use role::Role;
 pub use status::{MemberStatus, Standing, Status};
+pub use verify::{MemberHash, Verification};

@@ -12,6 +12,7 @@ use openraft::{
 use tokio::sync::watch;
 
 use crate::{
+    checkpoints::{self, Checkpoints},
     convert::{log_entry, log_id, stored_membership},
     raft_types::{Addresses, LeaderId, LogId, StoredMembership, Types},
 };
@@ -28,12 +29,19 @@ pub(crate) struct Machine {
     machine: StateMachine,
     log: Log,
     applied: watch::Sender<Rev>,
+    checkpoints: Checkpoints,
 }
 
 impl Machine {
-    pub(crate) fn new(machine: StateMachine, log: Log, applied: watch::Sender<Rev>) -> Self {
+    pub(crate) fn new(machine: StateMachine, log: Log, applied: watch::Sender<Rev>, checkpoints: Checkpoints) -> Self {
         applied.send_replace(machine.state().read().rev());
-        Self { machine, log, applied }
+        Self { machine, log, applied, checkpoints }
+    }
+
+    /// Hashes the state as it is now, right after `rev`.
+    async fn hash_at(&self, rev: Rev) {
+        let begun = self.machine.begin_hash().await;
+        self.checkpoints.follow(rev, checkpoints::finished(begun));
     }
 
     async fn apply_batch(&mut self, batch: &mut Batch) -> io::Result<()> {
@@ -87,6 +95,12 @@ impl RaftStateMachine<Types> for Machine {
             batch.size_bytes += entry.size_bytes();
             batch.entries.push(entry);
             batch.responders.push(responder);
+            let rev = batch.entries.last().map_or(0, |entry| entry.pos.index);
+            if self.checkpoints.passes(rev) {
+                self.apply_batch(&mut batch).await?;
+                self.hash_at(rev).await;
+                continue;
+            }
             if batch.size_bytes >= BATCH_BYTES {
                 self.apply_batch(&mut batch).await?;
             }
@@ -106,6 +120,7 @@ impl RaftStateMachine<Types> for Machine {
         let install = self.machine.install(snapshot);
         tokio::task::spawn_blocking(install).await.map_err(io::Error::other)??;
         let rev = self.machine.state().read().rev();
+        self.checkpoints.passes(rev);
         self.applied.send_replace(rev);
         Ok(())
     }

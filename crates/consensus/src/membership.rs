@@ -1,5 +1,8 @@
 //! Changing who the members are. All of it is done by the leader, one change at a time, and can be repeated: what is
 //! already done is done, and a change of the voters that a dead leader left half done is finished first.
+//!
+//! Everything that can be checked is checked before anything is changed: a member that nobody can reach, or that is
+//! somebody else, is worse than none.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,8 +16,9 @@ use openraft::{
 };
 
 use crate::{
-    config::{CAUGHT_UP_ENTRIES, Timing},
+    config::CAUGHT_UP_ENTRIES,
     error::MembershipError,
+    network::Peers,
     raft_types::{Addresses, Raft, Types, pointed_to},
     status::metrics,
 };
@@ -23,21 +27,22 @@ use crate::{
 const CATCH_UP: Duration = Duration::from_secs(30);
 /// How often that is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Election times that a transfer may take: it either works at once or needs an election.
-const TRANSFER_ELECTIONS: u32 = 4;
+/// Ids drawn for a new node before it is given up: each is an entry of the log.
+const ID_DRAWS: u32 = 64;
 
 type WriteError = RaftError<Types, ClientWriteError<Types>>;
 
-/// The operations, over one node.
-pub(crate) struct Members<'a> {
+/// The operations, over one node. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Members {
     pub(crate) me: Member,
-    pub(crate) raft: &'a Raft,
-    pub(crate) state: &'a SharedState,
-    pub(crate) owner: &'a Owner,
-    pub(crate) timing: Timing,
+    pub(crate) raft: Raft,
+    pub(crate) state: SharedState,
+    pub(crate) owner: Owner,
+    pub(crate) peers: Peers,
 }
 
-impl Members<'_> {
+impl Members {
     /// Forms a cluster of `members`, of which this node is one.
     pub(crate) async fn init(&self, members: Vec<Member>) -> Result<(), MembershipError> {
         let nodes = by_id(members)?;
@@ -71,39 +76,56 @@ impl Members<'_> {
         })
     }
 
+    /// An id that no node has or ever had: the index of a log entry made for it.
+    pub(crate) async fn new_id(&self) -> Result<u64, MembershipError> {
+        for _ in 0..ID_DRAWS {
+            let id = self.raft.write_blank().await.map_err(failed)?.log_id().index;
+            if id > 0 && self.known(id).is_none() && !self.is_retired(id) {
+                return Ok(id);
+            }
+        }
+        Err(MembershipError::refused("no free node id was found: give the node an id of your own"))
+    }
+
     /// Adds a member that gets the log but has no vote yet.
     pub(crate) async fn add_learner(&self, member: Member) -> Result<(), MembershipError> {
-        check(&member)?;
-        if let Some(known) = self.known(member.id) {
-            if known == member {
-                return Ok(());
-            }
-            let why =
-                format!("node {} is a member at {}: remove it, then add it with a new id", known.id, known.raft_addr);
-            return Err(MembershipError::refused(why));
+        if self.may_add(&member)? {
+            return Ok(());
         }
-        if self.state.read().membership.retired.contains(&member.id) {
-            let why = format!("node id {} was used before: give the node a new id and an empty directory", member.id);
-            return Err(MembershipError::refused(why));
-        }
-        if let Some(other) = self.members().into_values().find(|other| other.raft_addr == member.raft_addr) {
-            return Err(MembershipError::refused(format!("{} is the address of node {}", member.raft_addr, other.id)));
-        }
+        self.peers.greet(member.id, &member.raft_addr, true).await.map_err(MembershipError::refused)?;
         let (id, addresses) = Addresses::of(member);
         self.raft.add_learner(id, addresses, false).await.map(drop).map_err(failed)
     }
 
-    /// Makes a learner a voter, once it has caught up.
+    /// Refuses a member that cannot be one. True where it is one already.
+    pub(crate) fn may_add(&self, member: &Member) -> Result<bool, MembershipError> {
+        check(member)?;
+        self.leads()?;
+        if let Some(known) = self.known(member.id) {
+            if known == *member {
+                return Ok(true);
+            }
+            let why = format!(
+                "node {} is a member at {}: give the new node another id, or move the member there",
+                known.id, known.raft_addr
+            );
+            return Err(MembershipError::refused(why));
+        }
+        if self.is_retired(member.id) {
+            let why = format!("node id {} was used before: give the node a new id and an empty directory", member.id);
+            return Err(MembershipError::refused(why));
+        }
+        self.addresses_are_free(member)?;
+        Ok(false)
+    }
+
+    /// Makes a learner a voter, which has caught up.
     pub(crate) async fn promote(&self, id: u64) -> Result<(), MembershipError> {
         self.finish_joint().await?;
-        if self.known(id).is_none() {
-            return Err(MembershipError::refused(format!("node {id} is not a member: add it first")));
+        if self.is_learner(id)? {
+            self.change(ChangeMembers::AddVoterIds(BTreeSet::from([id])), true).await?;
         }
-        if self.voters().contains(&id) {
-            return Ok(());
-        }
-        self.wait_until_caught_up(id).await?;
-        self.change(ChangeMembers::AddVoterIds(BTreeSet::from([id])), true).await
+        Ok(())
     }
 
     /// Removes a member. Its id is never used again.
@@ -112,43 +134,66 @@ impl Members<'_> {
         if self.known(id).is_none() {
             return Ok(());
         }
-        let voters = self.voters();
-        if !voters.contains(&id) {
+        let mut voters = self.voters();
+        if !voters.remove(&id) {
             return self.change(ChangeMembers::RemoveNodes(BTreeSet::from([id])), false).await;
         }
-        if voters.len() == 1 {
+        if voters.is_empty() {
             return Err(MembershipError::refused(format!("node {id} is the last voter: add another one first")));
         }
+        self.can_decide(&voters, &format!("without node {id}")).await?;
         self.change(ChangeMembers::RemoveVoters(BTreeSet::from([id])), false).await
     }
 
-    /// Hands leadership to `to`. Returns when it leads.
-    pub(crate) async fn transfer_leader(&self, to: u64) -> Result<(), MembershipError> {
-        let seen = metrics(self.raft);
-        if seen.current_leader == Some(to) {
+    /// Puts the learner `new`, which has caught up, in the place of the voter `old`, in one change: at no moment do more
+    /// nodes have to answer than before.
+    pub(crate) async fn replace(&self, old: u64, new: u64) -> Result<(), MembershipError> {
+        self.finish_joint().await?;
+        let mut voters = self.voters();
+        if voters.contains(&new) && self.known(old).is_none() {
             return Ok(());
         }
-        if !seen.state.is_leader() {
-            return Err(MembershipError::NotLeader { leader: self.leader() });
+        if !voters.remove(&old) {
+            return Err(MembershipError::refused(format!("node {old} is not a voter: there is nothing to replace")));
         }
-        if !self.voters().contains(&to) {
-            return Err(MembershipError::refused(format!("node {to} is not a voter")));
+        if !self.is_learner(new)? {
+            return Err(MembershipError::refused(format!("node {new} has a vote already: remove node {old} instead")));
         }
-        let matched = seen.replication.as_ref().and_then(|all| all.get(&to)).and_then(|matched| matched.index());
-        let (have, want) = (matched.unwrap_or(0), seen.last_log_index.unwrap_or(0));
-        if want.saturating_sub(have) > CAUGHT_UP_ENTRIES {
-            return Err(MembershipError::Behind { id: to, have, want });
-        }
-        self.raft.trigger().transfer_leader(to).await.map_err(stopped)?;
-        let patience = Duration::from_millis(self.timing.election_max_ms) * TRANSFER_ELECTIONS;
-        let led = self.raft.wait(Some(patience)).current_leader(to, "leadership is transferred").await;
-        led.map(drop).map_err(|_| MembershipError::Unknown { why: format!("node {to} does not lead yet") })
+        voters.insert(new);
+        self.can_decide(&voters, &format!("with node {new} in the place of node {old}")).await?;
+        self.change(ChangeMembers::ReplaceAllVoters(voters), false).await
     }
 
-    async fn wait_until_caught_up(&self, id: u64) -> Result<(), MembershipError> {
+    /// Notes that a member is reached elsewhere from now on. It must answer there.
+    pub(crate) async fn move_member(&self, member: Member) -> Result<(), MembershipError> {
+        check(&member)?;
+        self.leads()?;
+        match self.known(member.id) {
+            None => return Err(MembershipError::refused(format!("node {} is not a member: add it", member.id))),
+            Some(known) if known == member => return Ok(()),
+            Some(_) => {}
+        }
+        self.addresses_are_free(&member)?;
+        if member.id != self.me.id {
+            self.peers.greet(member.id, &member.raft_addr, false).await.map_err(MembershipError::refused)?;
+        } else if member != self.me {
+            let Member { id, raft_addr, client_addr } = &self.me;
+            let why = format!("node {id} runs at {raft_addr} for peers and {client_addr} for clients, not as given");
+            return Err(MembershipError::refused(why));
+        }
+        let (id, addresses) = Addresses::of(member);
+        self.change(ChangeMembers::SetNodes(BTreeMap::from([(id, addresses)])), true).await
+    }
+
+    /// Waits until `id` lacks little of the log.
+    pub(crate) async fn wait_until_caught_up(&self, id: u64) -> Result<(), MembershipError> {
+        self.leads()?;
+        if !self.is_learner(id)? {
+            return Ok(());
+        }
         let deadline = tokio::time::Instant::now() + CATCH_UP;
         loop {
-            let seen = metrics(self.raft);
+            let seen = metrics(&self.raft);
             let Some(replication) = &seen.replication else {
                 return Err(MembershipError::NotLeader { leader: self.leader() });
             };
@@ -164,19 +209,67 @@ impl Members<'_> {
         }
     }
 
-    async fn finish_joint(&self) -> Result<(), MembershipError> {
-        if metrics(self.raft).membership_config.membership().get_joint_config().len() <= 1 {
+    /// Completes a change of the voters that stopped half way. Who leaves the voters in it was being removed: nothing else
+    /// takes a vote away.
+    pub(crate) async fn finish_joint(&self) -> Result<(), MembershipError> {
+        if metrics(&self.raft).membership_config.membership().get_joint_config().len() <= 1 {
             return Ok(());
         }
-        self.change(ChangeMembers::AddVoterIds(BTreeSet::new()), true).await
+        self.change(ChangeMembers::AddVoterIds(BTreeSet::new()), false).await
+    }
+
+    fn leads(&self) -> Result<(), MembershipError> {
+        let leads = metrics(&self.raft).state.is_leader();
+        if leads { Ok(()) } else { Err(MembershipError::NotLeader { leader: self.leader() }) }
+    }
+
+    fn is_learner(&self, id: u64) -> Result<bool, MembershipError> {
+        if self.known(id).is_none() {
+            return Err(MembershipError::refused(format!("node {id} is not a member: add it first")));
+        }
+        Ok(!self.voters().contains(&id))
+    }
+
+    fn is_retired(&self, id: u64) -> bool {
+        self.state.read().membership.retired.contains(&id)
+    }
+
+    /// No other member has one of these addresses.
+    fn addresses_are_free(&self, member: &Member) -> Result<(), MembershipError> {
+        for other in self.members().into_values().filter(|other| other.id != member.id) {
+            for addr in [&member.raft_addr, &member.client_addr] {
+                if [&other.raft_addr, &other.client_addr].contains(&addr) {
+                    return Err(MembershipError::refused(format!("{addr} is the address of node {}", other.id)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks all of these voters, and refuses them where too few answer: such a change would never be completed, and nothing
+    /// after it.
+    async fn can_decide(&self, voters: &BTreeSet<u64>, how: &str) -> Result<(), MembershipError> {
+        self.leads()?;
+        let members = self.members();
+        let others = voters.iter().filter(|id| **id != self.me.id).filter_map(|id| members.get(id));
+        let asked = others.map(async |other| (other.id, self.peers.greet(other.id, &other.raft_addr, false).await));
+        let answers = futures::future::join_all(asked).await;
+        let silent: Vec<String> =
+            answers.iter().filter(|(_, answer)| answer.is_err()).map(|(id, _)| id.to_string()).collect();
+        if (voters.len() - silent.len()) * 2 > voters.len() {
+            return Ok(());
+        }
+        let silent = silent.join(", ");
+        let why = format!("{how} too few voters answer to decide anything (silent: {silent}): bring them back first");
+        Err(MembershipError::refused(why))
     }
 
     async fn change(&self, change: ChangeMembers<u64, Addresses>, retain: bool) -> Result<(), MembershipError> {
         self.raft.change_membership(change, retain).await.map(drop).map_err(failed)
     }
 
-    fn members(&self) -> BTreeMap<u64, Member> {
-        let seen = metrics(self.raft);
+    pub(crate) fn members(&self) -> BTreeMap<u64, Member> {
+        let seen = metrics(&self.raft);
         seen.membership_config.nodes().map(|(id, addresses)| (*id, addresses.member(*id))).collect()
     }
 
@@ -185,11 +278,11 @@ impl Members<'_> {
     }
 
     fn voters(&self) -> BTreeSet<u64> {
-        metrics(self.raft).membership_config.voter_ids().collect()
+        metrics(&self.raft).membership_config.voter_ids().collect()
     }
 
-    fn leader(&self) -> Option<Member> {
-        metrics(self.raft).current_leader.and_then(|id| self.known(id))
+    pub(crate) fn leader(&self) -> Option<Member> {
+        metrics(&self.raft).current_leader.and_then(|id| self.known(id))
     }
 }
 
@@ -219,11 +312,11 @@ fn check(member: &Member) -> Result<(), MembershipError> {
     Ok(())
 }
 
-fn stopped(fatal: openraft::errors::Fatal<Types>) -> MembershipError {
+pub(crate) fn stopped(fatal: openraft::errors::Fatal<Types>) -> MembershipError {
     MembershipError::Stopped { why: fatal.to_string() }
 }
 
-fn failed(error: WriteError) -> MembershipError {
+pub(crate) fn failed(error: WriteError) -> MembershipError {
     match error {
         RaftError::Fatal(fatal) => stopped(fatal),
         RaftError::APIError(ClientWriteError::ForwardToLeader(to)) => {

@@ -1,6 +1,7 @@
 //! Raft messages between members, over gRPC.
 
 mod append;
+mod check;
 mod client;
 mod heartbeat;
 mod peers;
@@ -9,7 +10,7 @@ mod snapshot;
 
 use std::time::Duration;
 
-pub(crate) use self::{client::Network, peers::Peers, server::serve};
+pub(crate) use self::{check::CheckClient, client::Network, peers::Peers, server::serve};
 
 /// Largest message taken: entries are read in parts of two megabytes, and one entry is at most one.
 const MESSAGE_BYTES: usize = 16 << 20;

@@ -1,8 +1,9 @@
 //! What a node knows of itself and of the cluster.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use gantry_store::{LogPos, Member};
+use openraft::{Instant, LogIdOptionExt};
 
 use crate::{
     convert::log_pos,
@@ -58,6 +59,18 @@ pub(crate) fn metrics(raft: &Raft) -> Metrics {
     use openraft::async_runtime::watch::WatchReceiver;
     // Cloned at once: the library's core waits for whoever holds on to them.
     raft.metrics().borrow_watched().clone()
+}
+
+/// Whether a member has answered this leader within `time`.
+pub(crate) fn has_answered(seen: &Metrics, id: u64, time: Duration) -> bool {
+    let acked = seen.heartbeat.as_ref().and_then(|all| all.get(&id).copied().flatten());
+    acked.is_some_and(|acked| acked.elapsed() <= time)
+}
+
+/// The index up to which a member's log is known to match this leader's.
+pub(crate) fn matched(seen: &Metrics, id: u64) -> u64 {
+    let matched = seen.replication.as_ref().and_then(|all| all.get(&id)).and_then(|matched| matched.index());
+    matched.unwrap_or(0)
 }
 
 pub(crate) fn describe(metrics: &Metrics, cluster: String, cluster_id: u64) -> Status {

@@ -8,7 +8,7 @@ use openraft::{
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::{log_store::LogStore, machine::Machine, raft_types::Types};
+use crate::{checkpoints::Checkpoints, log_store::LogStore, machine::Machine, raft_types::Types};
 
 struct Stores;
 
@@ -17,7 +17,7 @@ impl StoreBuilder<Types, LogStore, Machine, TempDir> for Stores {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let config = StoreConfig { data_dir: dir.path().join("data"), cluster: "suite".to_owned(), node: 1 };
         let Store { log, machine, .. } = Store::open(&config).expect("an empty directory can be opened");
-        let machine = Machine::new(machine, log.clone(), watch::Sender::new(0));
+        let machine = Machine::new(machine, log.clone(), watch::Sender::new(0), Checkpoints::new(0));
         Ok((dir, LogStore::new(log), machine))
     }
 }

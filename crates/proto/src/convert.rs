@@ -24,6 +24,7 @@ pub mod shape;
 pub mod volume;
 pub mod watch;
 
+pub(crate) use cluster::address;
 pub use explain::Explain;
 pub use layer::{LayerReport, PresentLayer};
 pub use page::page;

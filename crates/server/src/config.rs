@@ -11,8 +11,9 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Unique in the cluster for ever; not 0.
-    pub node_id: u64,
+    /// Unique in the cluster for ever; not 0. May be left out on a new machine that joins a cluster: then the cluster gives
+    /// it one, which its data directory remembers.
+    pub node_id: Option<u64>,
     /// The cluster's name. A data directory of a cluster with another name is refused, so it has no default: two clusters
     /// that nobody named would be one to each other's directories.
     pub cluster: String,
@@ -71,7 +72,7 @@ impl Config {
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
         let bad = |key, why: String| Err(ConfigError::Value { path: path.to_owned(), key, why });
-        if self.node_id == 0 {
+        if self.node_id == Some(0) {
             return bad("node_id", "is 0: number the members from 1".to_owned());
         }
         for (key, addr) in [

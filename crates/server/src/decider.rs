@@ -124,6 +124,10 @@ impl Decider {
     fn advance(&mut self) {
         let (leading, leader) = {
             let role = self.role.borrow();
+            if role.is_settling {
+                // Whoever leads in a moment decides what waits. What is under way is finished.
+                return;
+            }
             (role.is_leader.then_some(role.term), role.leader.clone())
         };
         if leading != self.leading_since {

@@ -40,7 +40,7 @@ pub async fn run(options: DevOptions, shutdown: impl Future<Output = ()>) -> any
     let member = config.member();
     let consensus = Consensus::start(config).await?;
     let (failed, failure) = oneshot::channel();
-    tokio::spawn(populate(consensus.clone(), member.clone(), options, failed));
+    tokio::spawn(populate(consensus.clone(), member, options, failed));
     let mut trouble = None;
     let stop = async {
         tokio::select! {
@@ -48,7 +48,7 @@ pub async fn run(options: DevOptions, shutdown: impl Future<Output = ()>) -> any
             Ok(error) = failure => trouble = Some(error),
         }
     };
-    serve(consensus, member, Limits::default(), raft_listener, client_listener, stop).await?;
+    serve(consensus, Limits::default(), raft_listener, client_listener, stop).await?;
     trouble.map_or(Ok(()), Err)
 }
 

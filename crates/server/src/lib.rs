@@ -17,6 +17,8 @@ mod decider;
 pub mod dev;
 mod feature_level;
 mod forward;
+mod healing;
+mod joining;
 mod node;
 mod refusal;
 mod run;
@@ -26,4 +28,4 @@ mod tests;
 mod unreadable;
 
 pub use config::{Config, ConfigError};
-pub use run::run;
+pub use run::{Joining, run};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gantry_consensus::{Consensus, Member, ProposeError, SharedState};
+use gantry_consensus::{Consensus, ProposeError, SharedState};
 use gantry_fleet::Fleet;
 use gantry_machine::{Command, fingerprint};
 use gantry_proto::{WireError, header};
@@ -17,6 +17,7 @@ use crate::{
     agents::Agents,
     call::{Answer, Call, CallError, Reply, What},
     config::Limits,
+    joining::clock_unix_ms,
 };
 
 #[derive(Clone, Debug)]
@@ -25,24 +26,24 @@ pub(crate) struct Node(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     consensus: Consensus,
-    member: Member,
     calls: mpsc::Sender<Call>,
     agents: Agents,
     limits: Limits,
+    started_unix_ms: i64,
 }
 
 impl Node {
-    pub(crate) fn new(consensus: Consensus, member: Member, calls: mpsc::Sender<Call>, limits: Limits) -> Self {
-        Self(Arc::new(Inner { consensus, member, calls, agents: Agents::default(), limits }))
+    pub(crate) fn new(consensus: Consensus, calls: mpsc::Sender<Call>, limits: Limits) -> Self {
+        let (agents, started_unix_ms) = (Agents::default(), clock_unix_ms());
+        Self(Arc::new(Inner { consensus, calls, agents, limits, started_unix_ms }))
     }
 
     pub(crate) fn consensus(&self) -> &Consensus {
         &self.0.consensus
     }
 
-    /// This node, as other members know it.
-    pub(crate) fn member(&self) -> &Member {
-        &self.0.member
+    pub(crate) fn started_unix_ms(&self) -> i64 {
+        self.0.started_unix_ms
     }
 
     pub(crate) fn agents(&self) -> &Agents {
@@ -139,7 +140,7 @@ pub(crate) fn is_local_read(metadata: &MetadataMap) -> bool {
 }
 
 /// A read that could not be confirmed changed nothing.
-fn not_read(error: ProposeError) -> CallError {
+pub(crate) fn not_read(error: ProposeError) -> CallError {
     match error {
         ProposeError::NotLeader { leader } => CallError::NotLeader(leader),
         ProposeError::Stopped { .. } => CallError::Stopped,

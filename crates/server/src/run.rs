@@ -1,14 +1,15 @@
 //! One member of a cluster, from its start to its end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use gantry_consensus::{Consensus, Member, Standing, Status};
+use futures::future::Either;
+use gantry_consensus::{Consensus, Standing};
 use gantry_proto::{
-    FILE_DESCRIPTOR_SET,
+    FILE_DESCRIPTOR_SET, Token,
     v1::{
-        cluster_server::ClusterServer, fleet_server::FleetServer, placement_server::PlacementServer,
-        volumes_server::VolumesServer, watch_server::WatchServer,
+        cluster_server::ClusterServer, fleet_server::FleetServer, maintenance_server::MaintenanceServer,
+        placement_server::PlacementServer, volumes_server::VolumesServer, watch_server::WatchServer,
     },
 };
 use gantry_types::limits;
@@ -27,10 +28,11 @@ use crate::{
     config::{Limits, resolve},
     decider::Decider,
     forward::ForwardLayer,
+    healing, joining,
     node::Node,
     service::{
-        cluster::ClusterService, fleet::FleetService, placement::PlacementService, volumes::VolumesService,
-        watch::WatchService,
+        cluster::ClusterService, fleet::FleetService, maintenance::MaintenanceService, placement::PlacementService,
+        volumes::VolumesService, watch::WatchService,
     },
     unreadable,
 };
@@ -42,8 +44,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
 /// Streams of one connection: a proxy in front of a whole fleet's agents has them all on one.
 const STREAMS_PER_CONNECTION: u32 = 32_768;
 const KEEPALIVE: Duration = Duration::from_secs(10);
-/// How long a leader that stops tries to hand over.
-const HANDOVER: Duration = Duration::from_secs(1);
+/// How long a leader that stops tries to hand over: what is under way is finished first.
+const HANDOVER: Duration = Duration::from_secs(3);
 /// How long calls may go on after the shutdown began. Streams that nobody ends are cut then.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -58,22 +60,58 @@ pub(crate) fn abort_on_panic() {
     }));
 }
 
+/// What a server does at its start to become a member.
+#[derive(Clone, Debug)]
+pub struct Joining {
+    /// A member's address, or a token.
+    pub to: Token,
+    /// The voter whose place it takes; 0 for a place of its own.
+    pub replaces: u64,
+}
+
 /// Runs a server until `shutdown` resolves or it cannot go on.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+pub async fn run(config: Config, joining: Option<Joining>, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     abort_on_panic();
     let raft_listener = listen("raft_listen", config.raft_listen()).await?;
     let client_listener = listen("client_listen", config.client_listen()).await?;
-    let consensus_config = consensus_config(&config);
-    let member = consensus_config.member();
-    let consensus = Consensus::start(consensus_config).await?;
-    tracing::info!(node = config.node_id, client = config.client_addr, raft = config.raft_addr, "started");
-    serve(consensus, member, config.limits, raft_listener, client_listener, shutdown).await
+    let node_id = node_id(&config, joining.as_ref()).await?;
+    let (raft_addr, client_addr) = (config.raft_addr.clone(), config.client_addr.clone());
+    let defaults = gantry_consensus::Config::new(node_id, raft_addr, client_addr, config.data_dir.clone());
+    let consensus_config = gantry_consensus::Config { cluster: config.cluster.clone(), ..defaults };
+    // Large, and gone once the node runs.
+    let consensus = Box::pin(healing::start(consensus_config)).await?;
+    tracing::info!(node = consensus.member().id, client = config.client_addr, raft = config.raft_addr, "started");
+    let joined = consensus.clone();
+    let joining = async move {
+        match joining {
+            Some(Joining { to, replaces }) => joining::keep_joining(joined, to, replaces).await,
+            None => {
+                healing::keep_rejoining(joined, &config.data_dir).await;
+                Ok(())
+            }
+        }
+    };
+    let serving = serve(consensus, config.limits, raft_listener, client_listener, shutdown);
+    let (serving, joining) = (std::pin::pin!(serving), std::pin::pin!(joining));
+    match futures::future::select(serving, joining).await {
+        Either::Left((served, _)) => served,
+        Either::Right((Ok(()), serving)) => serving.await,
+        Either::Right((Err(refused), _)) => Err(refused),
+    }
 }
 
-fn consensus_config(config: &Config) -> gantry_consensus::Config {
-    let (raft_addr, client_addr) = (config.raft_addr.clone(), config.client_addr.clone());
-    let defaults = gantry_consensus::Config::new(config.node_id, raft_addr, client_addr, config.data_dir.clone());
-    gantry_consensus::Config { cluster: config.cluster.clone(), ..defaults }
+/// The id in the config, or the one that the data directory remembers, or a new one from the cluster that is joined.
+async fn node_id(config: &Config, joining: Option<&Joining>) -> anyhow::Result<u64> {
+    if let Some(id) = config.node_id {
+        return Ok(id);
+    }
+    if let Some(id) = gantry_consensus::owner_of(&config.data_dir)? {
+        return Ok(id);
+    }
+    let Some(joining) = joining else {
+        anyhow::bail!("node_id is missing: only a new server that is started with --join may leave it out");
+    };
+    joining::new_id(&joining.to).await
 }
 
 pub(crate) async fn listen(key: &str, addr: &str) -> anyhow::Result<TcpListener> {
@@ -85,14 +123,13 @@ pub(crate) async fn listen(key: &str, addr: &str) -> anyhow::Result<TcpListener>
 /// Serves on listeners that are bound already.
 pub(crate) async fn serve(
     consensus: Consensus,
-    member: Member,
     limits: Limits,
     raft_listener: TcpListener,
     client_listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let (calls, waiting) = mpsc::channel(limits.waiting_calls);
-    let node = Node::new(consensus.clone(), member, calls, limits);
+    let node = Node::new(consensus.clone(), calls, limits);
     let (stop, stopped) = watch::channel(false);
     let decider = Decider::new(consensus.clone(), waiting, run_number());
     let mut tasks = JoinSet::new();
@@ -126,23 +163,15 @@ pub(crate) async fn serve(
 
 /// A leader that is about to stop lets another voter lead, so that nobody waits for an election.
 async fn hand_over(consensus: &Consensus) {
-    let status = consensus.status();
-    if status.standing != Standing::Leader {
+    if consensus.status().standing != Standing::Leader {
         return;
     }
-    let Some(to) = furthest_voter(&status) else { return };
-    match tokio::time::timeout(HANDOVER, consensus.transfer_leader(to)).await {
-        Ok(Ok(())) => tracing::info!(to, "handed leadership over"),
-        Ok(Err(error)) => tracing::warn!(to, %error, "leadership was not handed over"),
-        Err(_) => tracing::warn!(to, "leadership was not handed over in time"),
+    let begun = Instant::now();
+    match tokio::time::timeout(HANDOVER, consensus.hand_over(None)).await {
+        Ok(Ok(to)) => tracing::info!(to, took_ms = begun.elapsed().as_millis() as u64, "handed leadership over"),
+        Ok(Err(error)) => tracing::warn!(%error, "leadership was not handed over"),
+        Err(_) => tracing::warn!("leadership was not handed over in time"),
     }
-}
-
-/// The other voter that has the least to catch up.
-pub(crate) fn furthest_voter(status: &Status) -> Option<u64> {
-    let others = status.members.iter().filter(|m| m.is_voter && m.member.id != status.node_id);
-    let furthest = others.max_by_key(|m| (m.matched.map_or(0, |matched| matched.index), m.member.id));
-    furthest.map(|m| m.member.id)
 }
 
 async fn serve_peers(consensus: Consensus, listener: TcpListener, stopped: impl Future<Output = ()>) {
@@ -166,6 +195,7 @@ fn routes(node: &Node) -> anyhow::Result<Routes> {
         .add_service(VolumesServer::new(VolumesService(node.clone())).max_decoding_message_size(most))
         .add_service(FleetServer::new(FleetService(node.clone())).max_decoding_message_size(most))
         .add_service(ClusterServer::new(ClusterService(node.clone())).max_decoding_message_size(most))
+        .add_service(MaintenanceServer::new(MaintenanceService::new(node.clone())).max_decoding_message_size(most))
         .add_service(WatchServer::new(WatchService(node.clone())).max_decoding_message_size(most))
         .add_service(reflection))
 }
@@ -201,7 +231,7 @@ async fn report_health(consensus: Consensus, health: HealthReporter) {
         let led = role.borrow_and_update().leader.is_some();
         let status = if led { ServingStatus::Serving } else { ServingStatus::NotServing };
         health.set_service_status("", status).await;
-        for service in ["Placement", "Volumes", "Fleet", "Cluster", "Watch"] {
+        for service in ["Placement", "Volumes", "Fleet", "Cluster", "Maintenance", "Watch"] {
             health.set_service_status(format!("gantry.v1.{service}"), status).await;
         }
         if role.changed().await.is_err() {

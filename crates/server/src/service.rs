@@ -3,6 +3,7 @@
 pub(crate) mod cluster;
 mod deadline;
 pub(crate) mod fleet;
+pub(crate) mod maintenance;
 mod place_stream;
 pub(crate) mod placement;
 pub(crate) mod volumes;

@@ -97,7 +97,7 @@ impl Applier {
 }
 
 /// The commands of an entry. One that this program does not know must not be guessed at: replicas would come to differ.
-fn commands(entry: &LogEntry) -> Result<Option<Arc<Entry>>, StoreError> {
+pub(crate) fn commands(entry: &LogEntry) -> Result<Option<Arc<Entry>>, StoreError> {
     let Payload::Commands(commands) = &entry.payload else { return Ok(None) };
     let known = match &commands.decoded {
         Some(decoded) => decoded.check().map(|()| Arc::clone(decoded)),

@@ -7,8 +7,13 @@ use rocksdb::{
     WriteBatch, WriteOptions,
 };
 
-use crate::error::{OpenError, StoreError};
+use crate::{
+    dir_lock::DirLock,
+    error::{OpenError, StoreError},
+};
 
+/// Of the data directory.
+pub(crate) const DIR: &str = "db";
 const LOG: &str = "log";
 const STATE: &str = "state";
 const META: &str = "meta";
@@ -38,25 +43,38 @@ const INFO_LOG_FILES: usize = 3;
 /// of what was written, over all three: state never survives without the log entries it came from.
 pub(crate) struct Engine {
     db: DB,
+    /// Given back after the database is closed.
+    _lock: Option<DirLock>,
 }
 
 impl Engine {
     pub(crate) fn open(dir: &Path) -> Result<Self, OpenError> {
-        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
-        let families = [
-            ColumnFamilyDescriptor::new(LOG, log_options(&cache)),
-            ColumnFamilyDescriptor::new(STATE, state_options(&cache)),
-            ColumnFamilyDescriptor::new(META, state_options(&cache)),
-        ];
-        let path = dir.join("db");
-        let db = DB::open_cf_descriptors(&database_options(), &path, families).map_err(|error| {
+        let db = DB::open_cf_descriptors(&database_options(), dir.join(DIR), families()).map_err(|error| {
             let why = error.to_string();
-            if why.contains("LOCK") || why.contains("lock ") {
+            let source = StoreError::Engine { doing: "open the database", source: error };
+            if source.is_damage() {
+                return OpenError::Unreadable { dir: dir.to_owned(), source };
+            }
+            if why.contains("/LOCK") {
                 return OpenError::Locked { dir: dir.to_owned() };
             }
             OpenError::Unusable { dir: dir.to_owned(), why }
         })?;
-        Ok(Self { db })
+        Ok(Self { db, _lock: None })
+    }
+
+    /// Opens what is there without changing any of it, also while a server has it open.
+    pub(crate) fn open_read_only(dir: &Path) -> Result<Self, StoreError> {
+        let mut options = database_options();
+        options.create_if_missing(false);
+        options.create_missing_column_families(false);
+        let db = DB::open_cf_descriptors_read_only(&options, dir.join(DIR), families(), false);
+        Ok(Self { db: db.map_err(StoreError::engine("open the database"))?, _lock: None })
+    }
+
+    /// With the lock of its directory, for as long as it is open.
+    pub(crate) fn holding(self, lock: DirLock) -> Self {
+        Self { _lock: Some(lock), ..self }
     }
 
     pub(crate) fn db(&self) -> &DB {
@@ -92,6 +110,15 @@ impl Engine {
     pub(crate) fn read_meta(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.db.get_cf(self.meta(), key).map_err(StoreError::engine("read a meta record"))
     }
+}
+
+fn families() -> [ColumnFamilyDescriptor; 3] {
+    let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+    [
+        ColumnFamilyDescriptor::new(LOG, log_options(&cache)),
+        ColumnFamilyDescriptor::new(STATE, state_options(&cache)),
+        ColumnFamilyDescriptor::new(META, state_options(&cache)),
+    ]
 }
 
 fn database_options() -> Options {

@@ -39,6 +39,21 @@ impl StoreError {
         move |source| Self::Io { doing, path, source: std::sync::Arc::new(source) }
     }
 
+    /// What is read is not what was written.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            // A file that the database's own list names is gone, or too short.
+            Self::Engine { source, .. } => {
+                let kind = source.kind();
+                let gone =
+                    || ["No such file", "while reading", "truncated"].iter().any(|why| source.as_ref().contains(why));
+                kind == rocksdb::ErrorKind::Corruption || (kind == rocksdb::ErrorKind::IOError && gone())
+            }
+            Self::Io { .. } | Self::Version { .. } | Self::Entry { .. } | Self::Stopped { .. } => false,
+        }
+    }
+
     pub(crate) fn damaged(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Damaged { what: what.into(), why: why.into() }
     }
@@ -74,6 +89,31 @@ pub enum OpenError {
          cluster and add it again with a new id and an empty directory", dir.display()
     )]
     LogShort { dir: PathBuf, found: String, mark: String },
+    /// Other replicas came to another state. What is here is evidence.
+    #[error(
+        "the data in {} differs from the other replicas' ({why}): keep it to find out why, then `gantry rebuild {}` lets the \
+         node come back with the others' data", dir.display(), dir.display()
+    )]
+    Diverged { dir: PathBuf, why: String },
+    /// An operator gave up what is here.
+    #[error("the data in {} is to be rebuilt from the other replicas", dir.display())]
+    RebuildWanted { dir: PathBuf },
     #[error("the data in {} cannot be read: {source}", dir.display())]
     Unreadable { dir: PathBuf, source: StoreError },
+}
+
+impl OpenError {
+    /// The data is not what was written, or was given up: a node whose peers are a quorum may begin anew with theirs. Not so
+    /// where an operator has to decide first, or where the data is sound and something else is wrong.
+    pub fn is_lost_data(&self) -> bool {
+        match self {
+            Self::LogShort { .. } | Self::RebuildWanted { .. } => true,
+            Self::Unreadable { source, .. } => source.is_damage(),
+            Self::OtherNode { .. }
+            | Self::OtherCluster { .. }
+            | Self::Locked { .. }
+            | Self::Unusable { .. }
+            | Self::Diverged { .. } => false,
+        }
+    }
 }

@@ -137,6 +137,12 @@ pub(crate) fn decode(found_under: &[u8], value: &[u8]) -> Result<Row, StoreError
     Ok(row)
 }
 
+/// The name of the family that a key belongs to.
+pub(crate) fn name_of(key: &[u8]) -> &'static str {
+    let family = key.first().and_then(|tag| FAMILIES.iter().find(|family| family.tag == *tag));
+    family.map_or("unknown", |family| family.name)
+}
+
 /// The first bytes of a key, for messages.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;

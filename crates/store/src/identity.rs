@@ -8,11 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{disk, error::OpenError, error::StoreError};
+use crate::{dir_lock, disk, error::OpenError, error::StoreError};
 
 /// The layout of the data directory as a whole.
 const FORMAT: u32 = 1;
-const FILE: &str = "identity";
+pub(crate) const FILE: &str = "identity";
 
 /// Who a data directory belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,17 +22,41 @@ pub struct Identity {
     /// Drawn when the cluster was formed; 0 on a node that is not yet part of one.
     pub cluster_id: u64,
     pub node: u64,
+    /// The id that the node had in its first life, and that its config may still name. One that lost its data comes back
+    /// under a new id; until then it is the same as `node`.
+    pub first: u64,
 }
 
 impl Identity {
+    /// Of a node in its first life.
+    pub fn new(cluster: &str, cluster_id: u64, node: u64) -> Self {
+        Self { cluster: cluster.to_owned(), cluster_id, node, first: node }
+    }
+
+    /// Of the same node in its next life.
+    pub fn reborn(&self, node: u64) -> Self {
+        Self { node, ..self.clone() }
+    }
+
+    pub fn is_reborn(&self) -> bool {
+        self.first != self.node
+    }
+}
+
+impl Identity {
+    /// Reads the identity of `dir`, where it has one. For those who want to know before they open anything.
+    pub fn read(dir: &Path) -> Result<Option<Self>, OpenError> {
+        match fs::read_to_string(dir.join(FILE)) {
+            Ok(text) => Self::parse(&text).map(Some).map_err(|why| unusable(dir, why)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unusable(dir, format!("{FILE}: {error}"))),
+        }
+    }
+
     /// Reads the identity of `dir`, or gives it the one wanted where it has none.
     pub(crate) fn open(dir: &Path, cluster: &str, node: u64) -> Result<Self, OpenError> {
-        let found = match fs::read_to_string(dir.join(FILE)) {
-            Ok(text) => Self::parse(&text).map_err(|why| unusable(dir, why))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::create(dir, cluster, node),
-            Err(error) => return Err(unusable(dir, format!("{FILE}: {error}"))),
-        };
-        if found.node != node {
+        let Some(found) = Self::read(dir)? else { return Self::create(dir, cluster, node) };
+        if found.node != node && found.first != node {
             return Err(OpenError::OtherNode { dir: dir.to_owned(), found: found.node, want: node });
         }
         if found.cluster != cluster {
@@ -46,16 +70,33 @@ impl Identity {
         if dir.join("db").exists() {
             return Err(unusable(dir, format!("it holds a database but no {FILE} file")));
         }
-        let identity = Self { cluster: cluster.to_owned(), cluster_id: 0, node };
+        let entries = fs::read_dir(dir).map_err(|error| unusable(dir, error.to_string()))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        // A crash may have left a half-written identity; a file system of its own has a folder for lost files.
+        let mut others = names.filter(|name| !name.starts_with(FILE) && name != dir_lock::FILE && name != "lost+found");
+        if let Some(other) = others.next() {
+            let why =
+                format!("it is not empty (it holds {other:?}) and has no {FILE} file: a new node needs an empty one");
+            return Err(unusable(dir, why));
+        }
+        let identity = Self::new(cluster, 0, node);
         identity.save(dir).map_err(|error| unusable(dir, error.to_string()))?;
         Ok(identity)
     }
 
     /// Writes the identity; durable when it returns.
     pub(crate) fn save(&self, dir: &Path) -> Result<(), StoreError> {
-        let Self { cluster, cluster_id, node } = self;
-        let text = format!("format = {FORMAT}\nnode = {node}\ncluster_id = {cluster_id:016x}\ncluster = {cluster}\n");
-        disk::replace(&dir.join(FILE), text.as_bytes())
+        self.save_as(&dir.join(FILE))
+    }
+
+    pub(crate) fn save_as(&self, path: &Path) -> Result<(), StoreError> {
+        let Self { cluster, cluster_id, node, first } = self;
+        let mut text =
+            format!("format = {FORMAT}\nnode = {node}\ncluster_id = {cluster_id:016x}\ncluster = {cluster}\n");
+        if self.is_reborn() {
+            text += &format!("first_node = {first}\n");
+        }
+        disk::replace(path, text.as_bytes())
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -69,8 +110,12 @@ impl Identity {
                 "its format is {format}, this program knows {FORMAT}: start the newer version of gantry"
             ));
         }
+        let number = |name: &str| field(name)?.parse().map_err(|_| format!("{FILE}: {name} is not a number"));
+        let node = number("node")?;
+        let first = if text.contains("\nfirst_node") { number("first_node")? } else { node };
         Ok(Self {
-            node: field("node")?.parse().map_err(|_| format!("{FILE}: node is not a number"))?,
+            node,
+            first,
             cluster_id: u64::from_str_radix(field("cluster_id")?, 16)
                 .map_err(|_| format!("{FILE}: cluster_id is not hexadecimal"))?,
             cluster: field("cluster ")?.to_owned(),
@@ -98,12 +143,26 @@ mod tests {
     }
 
     #[test]
+    fn a_node_in_its_next_life_is_known_by_the_id_of_its_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let reborn = Identity::new("north", 7, 3).reborn(104);
+        reborn.save(dir.path()).unwrap();
+        for id in [3, 104] {
+            assert_eq!(Identity::open(dir.path(), "north", id).unwrap(), reborn);
+        }
+        assert!(Identity::open(dir.path(), "north", 4).is_err());
+    }
+
+    #[test]
     fn another_format_or_a_lost_identity_is_refused_in_one_line() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(FILE), "format = 2\n").unwrap();
         let line = Identity::open(dir.path(), "north", 3).unwrap_err().to_string();
         assert!(line.contains("format is 2") && !line.contains('\n'), "{line}");
         fs::remove_file(dir.path().join(FILE)).unwrap();
+        fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+        let line = Identity::open(dir.path(), "north", 3).unwrap_err().to_string();
+        assert!(line.contains("not empty") && line.contains("notes.txt") && !line.contains('\n'), "{line}");
         fs::create_dir(dir.path().join("db")).unwrap();
         assert!(Identity::open(dir.path(), "north", 3).unwrap_err().to_string().contains("no identity file"));
     }

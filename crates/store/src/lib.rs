@@ -10,23 +10,31 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod apply;
+mod dir_lock;
 mod disk;
 mod engine;
 mod error;
+mod evidence;
 mod family;
 mod identity;
 mod log;
 mod meta;
+pub mod offline;
 mod position;
+mod roster;
 mod snapshot;
 mod state;
 mod store;
+mod verify;
 
 pub use apply::Applied;
 pub use error::{OpenError, StoreError};
+pub use evidence::{set_aside, want_rebuild};
 pub use identity::Identity;
 pub use log::{Commands, Done, Log, LogEntry, Payload, ReadLimit};
 pub use position::{LogPos, Member, Membership, Vote, Voters};
+pub use roster::known_members;
 pub use snapshot::{Build, Receiving, SnapshotFile, Snapshots};
 pub use state::{Compacted, EventRing, SharedState, State};
 pub use store::{Owner, StateMachine, Store, StoreConfig};
+pub use verify::{Hashing, Scrubbed, Scrubber};

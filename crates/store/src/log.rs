@@ -8,10 +8,11 @@
 //! The queue has no limit of its own: it holds what consensus has in flight, which the proposer on a leader and the
 //! replication window on a follower bound.
 
+pub(crate) mod manifest;
 pub(crate) mod mark;
 mod read;
 pub(crate) mod record;
-mod recover;
+pub(crate) mod recover;
 mod tail;
 mod usage;
 mod writer;
@@ -19,6 +20,7 @@ mod writer;
 use std::{
     ops::Range,
     sync::{Arc, mpsc},
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -57,6 +59,8 @@ struct Shared {
     ends: RwLock<Ends>,
     /// How far the writer has come; see [`Log::written`].
     written: watch::Sender<Written>,
+    /// When the writer began what it is doing; see [`Log::busy_for`].
+    busy_since: Mutex<Option<Instant>>,
 }
 
 /// The log as consensus sees it, ahead of what is durable.
@@ -104,7 +108,8 @@ impl Log {
             usage: found.usage,
         };
         let written = watch::Sender::new(Written { end, failed: None });
-        let shared = Arc::new(Shared { engine, ends: RwLock::new(ends), written });
+        let busy_since = Mutex::new(None);
+        let shared = Arc::new(Shared { engine, ends: RwLock::new(ends), written, busy_since });
         let (jobs, queue) = mpsc::channel();
         let writer = Writer::new(Arc::clone(&shared), mark, found.last_crc);
         let thread = std::thread::Builder::new().name("gantry-log".to_owned()).spawn(move || writer.run(&queue));
@@ -214,6 +219,12 @@ impl Log {
             Ok(Some(why)) => Err(StoreError::Stopped { why: why.to_string() }),
             Err(_) => Err(StoreError::Stopped { why: "the store is closed".to_owned() }),
         }
+    }
+
+    /// How long the write and sync under way have taken so far; zero where there is none. A disk that works takes
+    /// milliseconds.
+    pub fn busy_for(&self) -> Duration {
+        self.shared.busy_since.lock().map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Entries and bytes that the log holds.

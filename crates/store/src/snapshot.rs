@@ -22,11 +22,14 @@ use std::{
 use parking_lot::Mutex;
 
 pub use self::build::Build;
-pub(crate) use self::install::{Installer, finish_interrupted};
-use crate::{LogPos, Membership, disk, error::StoreError};
+pub(crate) use self::install::{Content, Installer, finish_interrupted, read_at, replace_rows};
+use crate::{LogPos, Membership, disk, error::StoreError, offline::inspect::SnapshotContent};
 
 /// Snapshots kept: the one that logs are purged up to, and the one before in case that is damaged.
 const KEPT: usize = 2;
+pub(crate) const DIR: &str = "snapshots";
+/// What a snapshot that turned out damaged is kept as, one at a time.
+const DAMAGED: &str = "damaged";
 const PREFIX: &str = "snap-";
 
 /// A snapshot on disk. Cheap to clone; the content stays readable as long as a clone lives.
@@ -69,6 +72,11 @@ impl SnapshotFile {
         self.inner.size_bytes
     }
 
+    /// Reads all of it and checks it against its own checksums and hash.
+    pub fn verify(&self) -> Result<SnapshotContent, StoreError> {
+        verify(&self.inner.path)
+    }
+
     /// Reads up to `max_bytes` bytes at `offset`; fewer only at the end.
     pub fn read_at(&self, offset: u64, max_bytes: usize) -> Result<Vec<u8>, StoreError> {
         let left = self.inner.size_bytes.saturating_sub(offset);
@@ -106,7 +114,7 @@ struct Shared {
 impl Snapshots {
     /// Opens `data_dir/snapshots`, and removes what a crash left half written.
     pub(crate) fn open(data_dir: &Path) -> Result<Self, StoreError> {
-        let dir = data_dir.join("snapshots");
+        let dir = data_dir.join(DIR);
         disk::create_dir(&dir)?;
         for path in entries(&dir)?.into_iter().filter(|path| !is_published(path)) {
             fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
@@ -129,6 +137,22 @@ impl Snapshots {
     /// The newest snapshot.
     pub fn current(&self) -> Option<SnapshotFile> {
         self.shared.current.lock().clone()
+    }
+
+    /// Every published snapshot, newest first.
+    pub(crate) fn published(&self) -> Result<Vec<PathBuf>, StoreError> {
+        published(&self.shared.dir)
+    }
+
+    /// Takes a damaged snapshot out of use; the older one is the current one then. The file is kept, as the only one.
+    pub(crate) fn take_out(&self, path: &Path) -> Result<(), StoreError> {
+        let _alone = self.shared.publishing.lock();
+        let kept = self.shared.dir.with_file_name(format!("{DIR}-{DAMAGED}"));
+        fs::rename(path, &kept).map_err(StoreError::io("set aside", path))?;
+        disk::sync_dir(&self.shared.dir)?;
+        let left = published(&self.shared.dir)?;
+        *self.shared.current.lock() = left.iter().find_map(|path| SnapshotFile::open(path, false).ok());
+        Ok(())
     }
 
     /// A place for a snapshot that another node sends.
@@ -224,6 +248,23 @@ fn name_of(position: Option<LogPos>) -> String {
 fn is_published(path: &Path) -> bool {
     path.extension().is_none()
         && path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+}
+
+/// The published snapshots of a data directory, newest first.
+pub(crate) fn published_in(data_dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let dir = data_dir.join(DIR);
+    if dir.is_dir() { published(&dir) } else { Ok(Vec::new()) }
+}
+
+/// Reads all of a snapshot and checks it against its own checksums and hash.
+pub(crate) fn verify(path: &Path) -> Result<SnapshotContent, StoreError> {
+    let mut reader = format::Reader::open(path)?;
+    let position = reader.header()?.position;
+    let mut rows = 0;
+    while let Some(more) = reader.rows()? {
+        rows += more.len() as u64;
+    }
+    Ok(SnapshotContent { position, rows, hash: reader.hash() })
 }
 
 /// Published snapshots, newest first.

@@ -5,11 +5,15 @@ use std::{path::PathBuf, sync::Arc};
 use parking_lot::Mutex;
 
 use crate::{
-    Applied, Build, Identity, Log, LogEntry, SharedState, SnapshotFile, Snapshots,
+    Applied, Build, Identity, Log, LogEntry, Member, SharedState, SnapshotFile, Snapshots,
     apply::Applier,
+    dir_lock::DirLock,
     disk,
     engine::Engine,
     error::{OpenError, StoreError},
+    evidence,
+    log::{manifest, mark::Mark},
+    roster,
     snapshot::{self, Installer},
 };
 
@@ -37,8 +41,13 @@ impl Store {
         let unusable = |error: StoreError| OpenError::Unusable { dir: dir.clone(), why: error.to_string() };
         let unreadable = |source| OpenError::Unreadable { dir: dir.clone(), source };
         disk::create_dir(dir).map_err(unusable)?;
+        let lock = DirLock::take(dir)?;
+        evidence::finish_set_aside(dir).map_err(unusable)?;
         let identity = Identity::open(dir, &config.cluster, config.node)?;
-        let engine = Arc::new(Engine::open(dir)?);
+        evidence::refuse(dir)?;
+        let reached = Mark::look(dir).map_err(unreadable)?;
+        manifest::check(dir, reached.manifest).map_err(unreadable)?;
+        let engine = Arc::new(Engine::open(dir)?.holding(lock));
         let snapshots = Snapshots::open(dir).map_err(unreadable)?;
         snapshot::finish_interrupted(&engine, &snapshots).map_err(unreadable)?;
         let log = Log::open(dir, Arc::clone(&engine))?;
@@ -74,6 +83,18 @@ impl Owner {
     }
 }
 
+impl Owner {
+    /// Notes who the members are, for the day on which the database cannot be read.
+    pub fn note_members(&self, members: Vec<Member>) -> Result<(), StoreError> {
+        roster::note(&self.dir, members)
+    }
+
+    /// Notes that this node's data differs from its peers': the directory is not opened again, and stays as evidence.
+    pub fn note_diverged(&self, why: &str) -> Result<(), StoreError> {
+        evidence::note_diverged(&self.dir, why)
+    }
+}
+
 /// The replicated state machine: applies entries, takes and installs snapshots. One task at a time owns it.
 pub struct StateMachine {
     engine: Arc<Engine>,
@@ -94,6 +115,10 @@ impl StateMachine {
 
     pub fn snapshots(&self) -> &Snapshots {
         &self.snapshots
+    }
+
+    pub(crate) fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.engine)
     }
 
     /// Applies committed entries, in order: one result an entry, nothing for one that has no commands. Before it, wait for

@@ -4,10 +4,15 @@ mod add_learner;
 mod feature_level;
 mod init;
 mod join;
+mod move_member;
 mod promote;
 mod remove;
+mod replace;
+mod rolling_restart;
 mod status;
+mod token;
 mod transfer;
+mod verify;
 
 use clap::Subcommand;
 use gantry_proto::v1;
@@ -25,11 +30,17 @@ pub enum Cluster {
     Status(status::Status),
     Init(init::Init),
     Join(join::Join),
+    Token(token::MakeToken),
     AddLearner(add_learner::AddLearner),
     Promote(promote::Promote),
     Remove(remove::Remove),
+    Replace(replace::Replace),
+    #[command(name = "move")]
+    MoveMember(move_member::MoveMember),
     Transfer(transfer::Transfer),
+    RollingRestart(rolling_restart::RollingRestart),
     FeatureLevel(feature_level::FeatureLevel),
+    Verify(verify::Verify),
 }
 
 impl Cluster {
@@ -38,11 +49,16 @@ impl Cluster {
             Self::Status(command) => command.run(context).await,
             Self::Init(command) => command.run(context).await,
             Self::Join(command) => command.run(context).await,
+            Self::Token(command) => command.run(context).await,
             Self::AddLearner(command) => command.run(context).await,
             Self::Promote(command) => command.run(context).await,
             Self::Remove(command) => command.run(context).await,
+            Self::Replace(command) => command.run(context).await,
+            Self::MoveMember(command) => command.run(context).await,
             Self::Transfer(command) => command.run(context).await,
+            Self::RollingRestart(command) => command.run(context).await,
             Self::FeatureLevel(command) => command.run(context).await,
+            Self::Verify(command) => command.run(context).await,
         }
     }
 }

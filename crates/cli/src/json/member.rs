@@ -34,5 +34,8 @@ pub fn status(status: &v1::StatusResponse) -> Value {
         "volumes": status.volumes,
         "images": status.images,
         "version": status.version,
+        "cluster": status.cluster,
+        "clock_unix_ms": status.clock_unix_ms,
+        "started_unix_ms": status.started_unix_ms,
     })
 }

@@ -61,10 +61,37 @@ impl Client {
         .await
     }
 
+    /// An id for a new node. One that nobody uses is lost, which does no harm.
+    pub async fn new_id(&self) -> Result<v1::NewIdResponse, Error> {
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.unary(v1::NewIdRequest {});
+            async move { cluster(attempt.channel).new_id(request).await }
+        })
+        .await
+    }
+
+    /// Puts a learner in the place of a voter.
+    pub async fn replace(&self, request: v1::ReplaceRequest) -> Result<v1::MembershipResponse, Error> {
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.unary(request);
+            async move { cluster(attempt.channel).replace(request).await }
+        })
+        .await
+    }
+
+    /// Notes that a member is reached elsewhere from now on.
+    pub async fn move_member(&self, request: v1::MoveMemberRequest) -> Result<v1::MembershipResponse, Error> {
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.unary(request.clone());
+            async move { cluster(attempt.channel).move_member(request).await }
+        })
+        .await
+    }
+
     /// Removes a member. Not repeated when it is not known whether it happened.
     pub async fn remove(&self, request: v1::RemoveRequest) -> Result<v1::MembershipResponse, Error> {
         self.call(Repeat::IfDefinite, |attempt| {
-            let request = attempt.unary(request);
+            let request = attempt.unary(request.clone());
             async move { cluster(attempt.channel).remove(request).await }
         })
         .await

@@ -44,6 +44,7 @@ impl Network {
 
     fn client(&self, target: u64, addresses: &Addresses, purpose: Purpose) -> PeerClient {
         let (peers, addr) = (self.peers.clone(), addresses.raft.clone());
+        peers.note_addresses([(target, addr.clone())]);
         PeerClient { me: self.me, target, addr, purpose, peers, heartbeat: None }
     }
 }
@@ -76,7 +77,9 @@ pub(crate) struct PeerClient {
 
 impl PeerClient {
     pub(super) fn connect(&self) -> Result<RaftClient<Channel>, RPCError<Types>> {
-        let client = self.peers.client(&self.addr, self.purpose);
+        // A member may have moved since this client was made.
+        let addr = self.peers.address(self.target);
+        let client = self.peers.client(addr.as_deref().unwrap_or(&self.addr), self.purpose);
         client.map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))
     }
 
@@ -173,7 +176,7 @@ impl NetStreamAppend<Types> for PeerClient {
     {
         match self.purpose {
             Purpose::Heartbeat => Box::pin(async move { Ok(self.heartbeats(input, option)) }),
-            Purpose::Append | Purpose::Snapshot => Box::pin(append::open(self, input)),
+            Purpose::Append | Purpose::Snapshot | Purpose::Greeting => Box::pin(append::open(self, input)),
         }
     }
 }

@@ -1,18 +1,22 @@
 //! Who this node is towards its peers, and its connections to them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use gantry_store::{Owner, Snapshots};
 use parking_lot::Mutex;
 use tonic::{
-    Status,
+    Code, Status,
     transport::{Channel, Endpoint},
 };
 
 use super::{
-    CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, KEEPALIVE, KEEPALIVE_TIMEOUT, MESSAGE_BYTES, STREAM_WINDOW_BYTES,
+    ANSWER_TIMEOUT, CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, KEEPALIVE, KEEPALIVE_TIMEOUT, MESSAGE_BYTES,
+    STREAM_WINDOW_BYTES,
 };
-use crate::wire::proto::{Peer, raft_client::RaftClient};
+use crate::wire::proto::{GreetRequest, Peer, raft_client::RaftClient};
 
 /// What a connection is for. Each use has its own, so that bulk never delays a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +24,7 @@ pub(super) enum Purpose {
     Append,
     Heartbeat,
     Snapshot,
+    Greeting,
 }
 
 /// This node among its peers. Cheap to clone.
@@ -35,11 +40,23 @@ struct Shared {
     /// Connections are made when they are first used, and made again when they break. One for each address that was ever
     /// a member's.
     channels: Mutex<HashMap<(String, Purpose), Channel>>,
+    /// Where members are reached, by id, as of the newest membership that this node knows.
+    addresses: Mutex<BTreeMap<u64, String>>,
 }
 
 impl Peers {
     pub(crate) fn new(owner: Owner, snapshots: Snapshots) -> Self {
-        Self { shared: Arc::new(Shared { owner, snapshots, channels: Mutex::new(HashMap::new()) }) }
+        let (channels, addresses) = (Mutex::new(HashMap::new()), Mutex::new(BTreeMap::new()));
+        Self { shared: Arc::new(Shared { owner, snapshots, channels, addresses }) }
+    }
+
+    /// Notes where members are reached from now on. A connection that stands is left alone.
+    pub(crate) fn note_addresses(&self, addresses: impl IntoIterator<Item = (u64, String)>) {
+        self.shared.addresses.lock().extend(addresses);
+    }
+
+    pub(super) fn address(&self, of: u64) -> Option<String> {
+        self.shared.addresses.lock().get(&of).cloned()
     }
 
     pub(super) fn snapshots(&self) -> &Snapshots {
@@ -54,6 +71,16 @@ impl Peers {
 
     /// Checks who calls, and whom. A node that is not yet part of a cluster becomes part of the caller's.
     pub(super) fn admit(&self, peer: Option<Peer>) -> Result<u64, Status> {
+        let peer = self.recognise(peer)?;
+        match self.shared.owner.join(peer.cluster_id) {
+            Ok(true) => Ok(peer.from),
+            Ok(false) => Err(other_cluster(&self.shared.owner.identity().cluster, &peer.cluster)),
+            Err(error) => Err(Status::internal(error.to_string())),
+        }
+    }
+
+    /// Checks who calls, and whom, and changes nothing.
+    pub(super) fn recognise(&self, peer: Option<Peer>) -> Result<Peer, Status> {
         let peer = peer.ok_or_else(|| Status::invalid_argument("the caller does not say who it is"))?;
         let me = self.shared.owner.identity();
         if peer.to != me.node {
@@ -66,11 +93,10 @@ impl Peers {
         if peer.cluster != me.cluster || peer.cluster_id == 0 {
             return Err(other_cluster(&me.cluster, &peer.cluster));
         }
-        match self.shared.owner.join(peer.cluster_id) {
-            Ok(true) => Ok(peer.from),
-            Ok(false) => Err(other_cluster(&me.cluster, &peer.cluster)),
-            Err(error) => Err(Status::internal(error.to_string())),
+        if me.cluster_id != 0 && me.cluster_id != peer.cluster_id {
+            return Err(other_cluster(&me.cluster, &peer.cluster));
         }
+        Ok(peer)
     }
 
     /// Checks that it was `from` who answered.
@@ -78,6 +104,27 @@ impl Peers {
         let me = self.shared.owner.identity();
         let meant = peer.is_some_and(|peer| (peer.from, peer.to, peer.cluster_id) == (from, me.node, me.cluster_id));
         if meant { Ok(()) } else { Err(Status::failed_precondition(format!("it was not node {from} who answered"))) }
+    }
+
+    /// Asks who is at `addr`: it must be node `id`, of this cluster, or `or_new`. Nothing changes, here or there.
+    pub(crate) async fn greet(&self, id: u64, addr: &str, or_new: bool) -> Result<(), String> {
+        let unreachable = |why: String| format!("node {id} cannot be reached at {addr}: {why}: is it running there?");
+        let mut client = self.client(addr, Purpose::Greeting).map_err(|error| unreachable(error.to_string()))?;
+        let call = client.greet(GreetRequest { peer: Some(self.introduce(id)) });
+        let answer = match tokio::time::timeout(ANSWER_TIMEOUT, call).await {
+            Ok(Ok(answer)) => answer.into_inner().peer.unwrap_or_default(),
+            Ok(Err(status)) if status.code() == Code::FailedPrecondition => {
+                return Err(format!("whoever answers at {addr} is not to be node {id}: {}", status.message()));
+            }
+            Ok(Err(status)) => return Err(unreachable(status.message().to_owned())),
+            Err(_) => return Err(unreachable(format!("no answer in {} s", ANSWER_TIMEOUT.as_secs()))),
+        };
+        let me = self.shared.owner.identity();
+        let known = answer.cluster_id == me.cluster_id || (or_new && answer.cluster_id == 0);
+        if (answer.from, answer.to) != (id, me.node) || answer.cluster != me.cluster || !known {
+            return Err(format!("whoever answers at {addr} is not node {id} of this cluster"));
+        }
+        Ok(())
     }
 
     pub(super) fn client(&self, addr: &str, purpose: Purpose) -> Result<RaftClient<Channel>, tonic::transport::Error> {
@@ -92,7 +139,7 @@ impl Peers {
     }
 }
 
-fn connect(addr: &str) -> Result<Channel, tonic::transport::Error> {
+pub(super) fn connect(addr: &str) -> Result<Channel, tonic::transport::Error> {
     let endpoint = Endpoint::from_shared(format!("http://{addr}"))?
         .tcp_nodelay(true)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -105,7 +152,12 @@ fn connect(addr: &str) -> Result<Channel, tonic::transport::Error> {
 }
 
 fn other_cluster(mine: &str, theirs: &str) -> Status {
-    Status::failed_precondition(format!("this node belongs to cluster {mine:?}, not to the caller's {theirs:?}"))
+    let why = if mine == theirs {
+        format!("this node belongs to another cluster that is also named {mine:?}")
+    } else {
+        format!("this node belongs to cluster {mine:?}, not to the caller's {theirs:?}")
+    };
+    Status::failed_precondition(why)
 }
 
 #[cfg(test)]

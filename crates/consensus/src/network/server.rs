@@ -13,17 +13,19 @@ use tonic::{
 
 use super::{
     CONNECTION_WINDOW_BYTES, KEEPALIVE, KEEPALIVE_TIMEOUT, MESSAGE_BYTES, STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION,
-    peers::Peers, snapshot,
+    check::CheckService, peers::Peers, snapshot,
 };
 use crate::{
     convert::stored_vote,
     machine::raft_snapshot,
     raft_types::{Raft, Types},
+    verify::Verifier,
     wire::{
         self, Malformed,
         proto::{
-            AppendRequest, AppendResponse, Peer, SnapshotRequest, SnapshotResponse, TransferLeaderRequest,
-            TransferLeaderResponse, VoteRequest, VoteResponse,
+            AppendRequest, AppendResponse, GreetRequest, GreetResponse, Peer, SnapshotRequest, SnapshotResponse,
+            TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+            check_server::CheckServer,
             raft_server::{Raft as RaftService, RaftServer},
         },
     },
@@ -33,6 +35,7 @@ use crate::{
 pub(crate) async fn serve(
     raft: Raft,
     peers: Peers,
+    verifier: Verifier,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
@@ -46,6 +49,7 @@ pub(crate) async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(service)
+        .add_service(CheckServer::new(CheckService { verifier }))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
             shutdown.await;
             // Append streams have no end of their own.
@@ -161,6 +165,11 @@ impl RaftService for Service {
         let request = wire::transfer_from_wire(request).map_err(refused)?;
         let result = self.raft.handle_transfer_leader(request).await.map_err(stopped)?;
         Ok(Response::new(wire::transferred_to_wire(result, peer)))
+    }
+
+    async fn greet(&self, request: Request<GreetRequest>) -> Result<Response<GreetResponse>, Status> {
+        let from = self.peers.recognise(request.into_inner().peer)?.from;
+        Ok(Response::new(GreetResponse { peer: Some(self.peers.introduce(from)) }))
     }
 
     async fn install_snapshot(

@@ -144,7 +144,11 @@ pub(super) async fn receive_file(
         match request {
             Some(Part::Chunk(chunk)) => receiving = take(receiving, chunk).await?,
             Some(Part::End(_)) if receiving.written_bytes() == size_bytes => {
-                let finished = tokio::task::spawn_blocking(move || receiving.finish()).await;
+                // Read from end to end here: what the library is given and cannot install would stop this node.
+                let finished = tokio::task::spawn_blocking(move || {
+                    receiving.finish().and_then(|file| file.verify().map(|_| file))
+                });
+                let finished = finished.await;
                 return finished.map_err(|error| Status::internal(error.to_string()))?.map_err(broken);
             }
             Some(Part::End(_)) => {

@@ -6,3 +6,4 @@ mod failover;
 mod members;
 mod node;
 mod recovery;
+mod verify;

@@ -2,7 +2,7 @@
 
 use gantry_types::{Refused, limits};
 
-use crate::{convert::release::present, v1};
+use crate::{Token, convert::release::present, v1};
 
 /// Members of one cluster: votes of more are never needed and slow every write.
 pub const MEMBERS: usize = 15;
@@ -33,8 +33,28 @@ impl v1::Member {
 }
 
 impl v1::JoinRequest {
+    pub fn token(&self) -> Result<Token, Refused> {
+        Token::parse(&self.seed)
+    }
+}
+
+impl v1::ReplaceRequest {
     pub fn check(&self) -> Result<(), Refused> {
-        address("seed", &self.seed)
+        present("old", self.old)?;
+        present("new", self.new)?;
+        if self.old == self.new {
+            return Err(Refused::invalid("new", "is the same as old: a node that lost its data needs a new id"));
+        }
+        Ok(())
+    }
+}
+
+impl v1::MoveMemberRequest {
+    /// The member, checked.
+    pub fn into_member(self) -> Result<v1::Member, Refused> {
+        let member = self.member.ok_or_else(|| Refused::invalid("member", "is missing"))?;
+        member.check()?;
+        Ok(member)
     }
 }
 
@@ -53,14 +73,20 @@ impl v1::PromoteRequest {
     }
 }
 
+/// Bytes of the reason for a removal, which goes into a log.
+const WHY_BYTES: usize = 1_024;
+
 impl v1::RemoveRequest {
     pub fn check(&self) -> Result<(), Refused> {
+        if self.why.len() > WHY_BYTES {
+            return Err(Refused::over("why", self.why.len() as u64, WHY_BYTES as u64));
+        }
         present("id", self.id)
     }
 }
 
 /// `host:port`, where the host is a name or an address.
-fn address(field: &'static str, address: &str) -> Result<(), Refused> {
+pub(crate) fn address(field: &'static str, address: &str) -> Result<(), Refused> {
     if address.len() > limits::NAME_BYTES {
         return Err(Refused::over(field, address.len() as u64, limits::NAME_BYTES as u64));
     }

@@ -1,26 +1,20 @@
 //! The members of the Raft cluster.
 
-use std::time::Duration;
-
 use gantry_consensus::{Member, MembershipError, Standing, Status as ConsensusStatus};
 use gantry_fleet::FEATURE_LEVEL_MAX;
 use gantry_machine::SetFeatureLevel;
 use gantry_proto::{
     WireError, reason,
-    v1::{self, cluster_client::ClusterClient, cluster_server::Cluster},
+    v1::{self, cluster_server::Cluster},
 };
 use gantry_types::{Certainty, Rev};
-use tonic::{Code, Request, Response, Status, transport::Endpoint};
+use tonic::{Code, Request, Response, Status};
 
 use super::{deadline, invalid};
 use crate::{
-    answer, feature_level,
+    answer, feature_level, joining,
     node::{Node, unread},
-    run::furthest_voter,
 };
-
-/// How long a joining node tries to reach its seed.
-const SEED_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
 pub(crate) struct ClusterService(pub Node);
@@ -39,32 +33,28 @@ impl Cluster for ClusterService {
 
     async fn join(&self, request: Request<v1::JoinRequest>) -> Result<Response<v1::JoinResponse>, Status> {
         let message = request.into_inner();
-        message.check().map_err(invalid)?;
-        let unreachable = |error: tonic::transport::Error| {
-            let why = format!("the seed {} cannot be reached: {error}: is it running?", message.seed);
-            Status::from(WireError::new(Code::Unavailable, reason::UNREACHABLE, Certainty::Definite, why))
-        };
-        let endpoint = Endpoint::from_shared(format!("http://{}", message.seed)).map_err(unreachable)?;
-        let channel = endpoint.connect_timeout(SEED_CONNECT_TIMEOUT).connect().await.map_err(unreachable)?;
-        let mut seed = ClusterClient::new(channel);
-        let this = self.0.member().clone();
-        let learner = v1::Member {
-            id: this.id,
-            raft_addr: this.raft_addr,
-            client_addr: this.client_addr,
-            ..v1::Member::default()
-        };
-        seed.add_learner(v1::AddLearnerRequest { member: Some(learner) }).await?;
-        let promoted = seed.promote(v1::PromoteRequest { id: this.id }).await?;
-        Ok(Response::new(v1::JoinResponse { rev: promoted.into_inner().rev }))
+        let token = message.token().map_err(invalid)?;
+        let rev = joining::join(self.0.consensus(), &token, message.replaces).await?;
+        Ok(Response::new(v1::JoinResponse { rev }))
+    }
+
+    async fn new_id(&self, _: Request<v1::NewIdRequest>) -> Result<Response<v1::NewIdResponse>, Status> {
+        let id = self.0.consensus().new_id().await.map_err(not_changed)?;
+        let status = self.0.consensus().status();
+        let client_addrs = status.members.iter().map(|member| member.member.client_addr.clone()).collect();
+        Ok(Response::new(v1::NewIdResponse { id, cluster_id: cluster_id(status.cluster_id), client_addrs }))
     }
 
     async fn add_learner(
         &self,
         request: Request<v1::AddLearnerRequest>,
     ) -> Result<Response<v1::MembershipResponse>, Status> {
-        let learner = request.into_inner().into_member().map_err(invalid)?;
-        self.0.consensus().add_learner(member(learner)).await.map_err(not_changed)?;
+        let learner = member(request.into_inner().into_member().map_err(invalid)?);
+        let consensus = self.0.consensus();
+        if !consensus.may_add(&learner).map_err(not_changed)? {
+            joining::check_candidate(consensus, &learner).await?;
+            consensus.add_learner(learner).await.map_err(not_changed)?;
+        }
         Ok(self.membership())
     }
 
@@ -78,7 +68,26 @@ impl Cluster for ClusterService {
     async fn remove(&self, request: Request<v1::RemoveRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
         let message = request.into_inner();
         message.check().map_err(invalid)?;
+        if !message.why.is_empty() {
+            tracing::warn!(node = message.id, why = message.why, "a member is removed");
+        }
         self.0.consensus().remove(message.id).await.map_err(not_changed)?;
+        Ok(self.membership())
+    }
+
+    async fn replace(&self, request: Request<v1::ReplaceRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
+        let message = request.into_inner();
+        message.check().map_err(invalid)?;
+        self.0.consensus().replace(message.old, message.new).await.map_err(not_changed)?;
+        Ok(self.membership())
+    }
+
+    async fn move_member(
+        &self,
+        request: Request<v1::MoveMemberRequest>,
+    ) -> Result<Response<v1::MembershipResponse>, Status> {
+        let moved = request.into_inner().into_member().map_err(invalid)?;
+        self.0.consensus().move_member(member(moved)).await.map_err(not_changed)?;
         Ok(self.membership())
     }
 
@@ -86,12 +95,9 @@ impl Cluster for ClusterService {
         &self,
         request: Request<v1::TransferLeaderRequest>,
     ) -> Result<Response<v1::TransferLeaderResponse>, Status> {
-        let to = match request.into_inner().to {
-            0 => furthest_voter(&self.0.consensus().status()).ok_or_else(no_other_voter)?,
-            to => to,
-        };
-        self.0.consensus().transfer_leader(to).await.map_err(not_changed)?;
-        Ok(Response::new(v1::TransferLeaderResponse { leader: to, rev: self.rev() }))
+        let to = Some(request.into_inner().to).filter(|to| *to != 0);
+        let leader = self.0.consensus().hand_over(to).await.map_err(not_changed)?;
+        Ok(Response::new(v1::TransferLeaderResponse { leader, rev: self.rev() }))
     }
 
     async fn status(&self, request: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
@@ -174,6 +180,9 @@ fn status(node: &Node, status: ConsensusStatus, with_hash: bool) -> v1::StatusRe
         volumes: fleet.volume_count() as u64,
         images: fleet.image_count() as u64,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster: status.cluster,
+        clock_unix_ms: joining::clock_unix_ms(),
+        started_unix_ms: node.started_unix_ms(),
     }
 }
 
@@ -192,11 +201,7 @@ fn role(status: &ConsensusStatus) -> &'static str {
     }
 }
 
-fn no_other_voter() -> Status {
-    not_changed(MembershipError::Refused { why: "there is no other voter to hand leadership to".to_owned() })
-}
-
-fn not_changed(error: MembershipError) -> Status {
+pub(crate) fn not_changed(error: MembershipError) -> Status {
     let message = error.to_string();
     let error = match error {
         MembershipError::NotLeader { leader } => WireError::not_leader(leader.as_ref().map(|l| l.client_addr.as_str())),

@@ -49,11 +49,10 @@ impl Member {
         let [raft_addr, client_addr] = [&raft, &client].map(|listener| listener.local_addr().unwrap().to_string());
         let uri = format!("http://{client_addr}");
         let config = gantry_consensus::Config::new(id, raft_addr, client_addr, dir.path().to_owned());
-        let member = config.member();
         let consensus = Consensus::start(config).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
-        let serving = tokio::spawn(serve(consensus.clone(), member, Limits::default(), raft, client, shutdown));
+        let serving = tokio::spawn(serve(consensus.clone(), Limits::default(), raft, client, shutdown));
         let channel = Endpoint::from_shared(uri).unwrap().connect_lazy();
         Self { consensus, channel, stop, serving, _dir: dir }
     }
@@ -75,14 +74,14 @@ impl Member {
     /// A node on this member's state, with other limits, whose calls nobody decides.
     pub(crate) fn node_with(&self, limits: Limits) -> Node {
         let (calls, _) = mpsc::channel(1);
-        Node::new(self.consensus.clone(), self.consensus.member(), calls, limits)
+        Node::new(self.consensus.clone(), calls, limits)
     }
 
     /// A node on this member's state with a decider of its own.
     pub(crate) fn deciding_node(&self) -> Node {
         let (calls, waiting) = mpsc::channel(1_024);
         tokio::spawn(Decider::new(self.consensus.clone(), waiting, 7).run());
-        Node::new(self.consensus.clone(), self.consensus.member(), calls, Limits::default())
+        Node::new(self.consensus.clone(), calls, Limits::default())
     }
 
     pub(crate) fn placement(&self) -> PlacementClient<Channel> {

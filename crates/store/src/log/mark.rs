@@ -16,8 +16,10 @@ use std::{
 
 use prost::Message;
 
+use super::manifest::{self, Manifest};
 use crate::{LogPos, Vote, error::StoreError};
 
+pub(crate) const FILE: &str = "mark";
 /// Distance of the slots: more than what a disk writes at once.
 const SLOT_BYTES: u64 = 4096;
 /// How long a mark may lie in the page cache only.
@@ -32,6 +34,8 @@ pub(crate) struct Reached {
     pub(crate) last: Option<LogPos>,
     #[prost(message, optional, tag = "3")]
     pub(crate) vote: Option<Vote>,
+    #[prost(message, optional, tag = "4")]
+    pub(crate) manifest: Option<Manifest>,
 }
 
 #[derive(Debug)]
@@ -41,17 +45,29 @@ pub(crate) struct Mark {
     reached: Reached,
     /// When the oldest unsynced write was made.
     unsynced_since: Option<Instant>,
+    dir: PathBuf,
+    /// As it was when it was last looked at: RocksDB has synced what has not grown since.
+    manifest: Option<Manifest>,
 }
 
 impl Mark {
+    /// What the mark of `dir` says, without making one where there is none.
+    pub(crate) fn look(dir: &Path) -> Result<Reached, StoreError> {
+        let path = dir.join(FILE);
+        match File::open(&path) {
+            Ok(file) => Ok(newest(&file)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Reached::default()),
+            Err(error) => Err(StoreError::io("open", &path)(error)),
+        }
+    }
+
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
-        let path = dir.join("mark");
+        let path = dir.join(FILE);
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(StoreError::io("open", &path))?;
-        let slots = [read_slot(&file, 0), read_slot(&file, 1)];
-        let reached = slots.into_iter().flatten().max_by_key(|reached| reached.sequence).unwrap_or_default();
-        Ok(Self { path, file, reached, unsynced_since: None })
+        let reached = newest(&file);
+        Ok(Self { path, file, reached, unsynced_since: None, dir: dir.to_owned(), manifest: None })
     }
 
     pub(crate) fn reached(&self) -> Reached {
@@ -77,23 +93,53 @@ impl Mark {
         self.write(last, self.reached.vote)?;
         self.write(last, self.reached.vote)?;
         self.unsynced_since.get_or_insert_with(Instant::now);
-        self.sync()
+        self.sync_file()
     }
 
     fn write(&mut self, last: Option<LogPos>, vote: Option<Vote>) -> Result<(), StoreError> {
-        self.reached = Reached { sequence: self.reached.sequence + 1, last, vote };
+        self.reached = Reached { sequence: self.reached.sequence + 1, last, vote, ..self.reached };
         let mut slot = self.reached.encode_length_delimited_to_vec();
         slot.extend_from_slice(&crc32fast::hash(&slot).to_le_bytes());
         let at = (self.reached.sequence % 2) * SLOT_BYTES;
         self.file.write_all_at(&slot, at).map_err(StoreError::io("write", &self.path))
     }
 
+    /// Makes the mark durable, about once a second.
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
+        let seen = manifest::current(&self.dir);
+        if std::mem::replace(&mut self.manifest, seen) == seen {
+            self.note_manifest(seen)?;
+        }
+        self.sync_file()
+    }
+
+    /// As [`Mark::sync`], at the end: nobody comes by to see whether the list of files has settled.
+    pub(crate) fn close(&mut self) -> Result<(), StoreError> {
+        self.note_manifest(manifest::current(&self.dir))?;
+        self.sync_file()
+    }
+
+    fn note_manifest(&mut self, seen: Option<Manifest>) -> Result<(), StoreError> {
+        if seen.is_none() || seen == self.reached.manifest {
+            return Ok(());
+        }
+        self.reached.manifest = seen;
+        self.write(self.reached.last, self.reached.vote)?;
+        self.unsynced_since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    fn sync_file(&mut self) -> Result<(), StoreError> {
         if self.unsynced_since.take().is_some() {
             self.file.sync_data().map_err(StoreError::io("sync", &self.path))?;
         }
         Ok(())
     }
+}
+
+fn newest(file: &File) -> Reached {
+    let slots = [read_slot(file, 0), read_slot(file, 1)];
+    slots.into_iter().flatten().max_by_key(|reached| reached.sequence).unwrap_or_default()
 }
 
 fn read_slot(file: &File, slot: u64) -> Option<Reached> {

@@ -1,10 +1,10 @@
 //! What a restart finds: the whole log is read and checked before the node takes part in anything.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use prost::Message;
 
-use super::{mark::Reached, read, usage::Usage};
+use super::{LogEntry, mark::Reached, read, usage::Usage};
 use crate::{
     LogPos, Vote,
     engine::Engine,
@@ -13,23 +13,32 @@ use crate::{
 };
 
 /// Keys of the meta column family that belong to the log.
-pub(super) const VOTE: &[u8] = b"vote";
-pub(super) const PURGED: &[u8] = b"purged";
-pub(super) const COMMITTED: &[u8] = b"committed";
+pub(crate) const VOTE: &[u8] = b"vote";
+pub(crate) const PURGED: &[u8] = b"purged";
+pub(crate) const COMMITTED: &[u8] = b"committed";
 
 /// The log as it lies on disk.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) purged: Option<LogPos>,
-    pub(super) last: Option<LogPos>,
-    pub(super) last_crc: u32,
-    pub(super) vote: Option<Vote>,
-    pub(super) committed: Option<LogPos>,
-    pub(super) usage: Usage,
+pub(crate) struct Found {
+    pub(crate) purged: Option<LogPos>,
+    pub(crate) last: Option<LogPos>,
+    pub(crate) last_crc: u32,
+    pub(crate) vote: Option<Vote>,
+    pub(crate) committed: Option<LogPos>,
+    pub(crate) usage: Usage,
 }
 
 /// Reads every record. A damaged one ends it: entries after it were acknowledged, and guessing is not safe.
-pub(super) fn scan(engine: &Arc<Engine>) -> Result<Found, StoreError> {
+pub(super) fn scan(engine: &Engine) -> Result<Found, StoreError> {
+    let (found, damage) = scan_to_damage(engine, |_| {})?;
+    damage.map_or(Ok(found), Err)
+}
+
+/// As [`scan`], with what came before a damaged record, for those who only look. Each whole entry is also given to `look`.
+pub(crate) fn scan_to_damage(
+    engine: &Engine,
+    mut look: impl FnMut(&LogEntry),
+) -> Result<(Found, Option<StoreError>), StoreError> {
     let mut found = Found {
         purged: meta(engine, PURGED)?,
         vote: meta(engine, VOTE)?,
@@ -39,20 +48,24 @@ pub(super) fn scan(engine: &Arc<Engine>) -> Result<Found, StoreError> {
     found.last = found.purged;
     let first = found.purged.map_or(0, |purged| purged.index + 1);
     for read in read::stored(engine, first..u64::MAX) {
-        let read = read?;
+        let read = match read {
+            Ok(read) => read,
+            Err(error) => return Ok((found, Some(error))),
+        };
         if found.last_crc == 0 && found.last == found.purged && read.entry.pos.index != first {
             let why = format!("the log goes on with entry {}", read.entry.pos.index);
-            return Err(StoreError::damaged(format!("log entry {first}"), why));
+            return Ok((found, Some(StoreError::damaged(format!("log entry {first}"), why))));
         }
+        look(&read.entry);
         found.usage.added(read.entry.pos.index, read.entry.size_bytes());
         found.last = Some(read.entry.pos);
         found.last_crc = read.crc;
     }
-    Ok(found)
+    Ok((found, None))
 }
 
 /// Holds the log against its mark: a voter that forgot what it acknowledged must not vote.
-pub(super) fn check_mark(dir: &Path, found: &Found, reached: Reached) -> Result<(), OpenError> {
+pub(crate) fn check_mark(dir: &Path, found: &Found, reached: Reached) -> Result<(), OpenError> {
     if found.last < reached.last {
         let (found, mark) = (show(found.last), show(reached.last));
         return Err(OpenError::LogShort { dir: dir.to_owned(), found, mark });

@@ -7,7 +7,7 @@ const SAMPLE_BYTES: u64 = 1 << 20;
 
 /// Running totals, sampled about once a megabyte.
 #[derive(Debug, Default)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Index, and all bytes ever added before it.
     samples: VecDeque<(u64, u64)>,
     added: u64,
@@ -37,7 +37,7 @@ impl Usage {
         }
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.added - self.removed
     }
 

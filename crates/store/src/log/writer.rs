@@ -91,10 +91,10 @@ impl Writer {
         let _guard = EndOnPanic;
         let failed = loop {
             let result = match queue.recv_timeout(IDLE) {
-                Ok(job) => self.write_group(job, queue),
-                Err(mpsc::RecvTimeoutError::Timeout) => self.idle(),
+                Ok(job) => self.busy(|writer| writer.write_group(job, queue)),
+                Err(mpsc::RecvTimeoutError::Timeout) => self.busy(Self::idle),
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    break self.shared.engine.sync().and_then(|()| self.mark.sync()).err();
+                    break self.shared.engine.sync().and_then(|()| self.mark.close()).err();
                 }
             };
             if let Err(error) = result {
@@ -106,6 +106,14 @@ impl Writer {
         let why: Arc<str> = error.to_string().into();
         self.shared.written.send_modify(|written| written.failed = Some(Arc::clone(&why)));
         queue.iter().for_each(|job| job.fail(&why));
+    }
+
+    /// Does `work` so that others see how long it takes.
+    fn busy(&mut self, work: impl FnOnce(&mut Self) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        *self.shared.busy_since.lock() = Some(Instant::now());
+        let result = work(self);
+        *self.shared.busy_since.lock() = None;
+        result
     }
 
     /// Takes everything that waits, writes it, syncs it, and reports it done.

@@ -50,6 +50,11 @@ impl Snapshots {
         Ok(Build { result })
     }
 
+    /// Writes a snapshot of a state that nobody changes meanwhile.
+    pub(crate) fn build_now(&self, engine: &Engine) -> Result<SnapshotFile, StoreError> {
+        self.write(engine, oneshot::channel().0)
+    }
+
     fn write(&self, engine: &Engine, taken: oneshot::Sender<()>) -> Result<SnapshotFile, StoreError> {
         let view = engine.db().snapshot();
         let _ = taken.send(());

@@ -4,7 +4,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, BufWriter, Read, Write},
+    io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -146,7 +146,13 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let file = File::open(path).map_err(StoreError::io("open snapshot", path))?;
+        Self::open_at(path, 0)
+    }
+
+    /// Of a snapshot that begins in the middle of a file.
+    pub(super) fn open_at(path: &Path, offset: u64) -> Result<Self, StoreError> {
+        let mut file = File::open(path).map_err(StoreError::io("open snapshot", path))?;
+        file.seek(SeekFrom::Start(offset)).map_err(StoreError::io("read snapshot", path))?;
         Ok(Self { path: path.to_owned(), file: BufReader::new(file), rows: 0, hasher: StateHasher::default() })
     }
 
@@ -179,6 +185,11 @@ impl Reader {
                 Ok(None)
             }
         }
+    }
+
+    /// Of the rows read so far; of the state once all of them are.
+    pub(super) fn hash(&self) -> u128 {
+        self.hasher.finish()
     }
 
     fn frame(&mut self) -> Result<Content, StoreError> {

@@ -36,10 +36,11 @@ pub(crate) struct Installer {
     pub(crate) snapshots: Snapshots,
 }
 
-struct Content {
-    fleet: Fleet,
-    position: Option<LogPos>,
-    membership: Membership,
+/// All that a snapshot says.
+pub(crate) struct Content {
+    pub(crate) fleet: Fleet,
+    pub(crate) position: Option<LogPos>,
+    pub(crate) membership: Membership,
 }
 
 impl Installer {
@@ -76,7 +77,12 @@ pub(crate) fn finish_interrupted(engine: &Engine, snapshots: &Snapshots) -> Resu
 }
 
 fn read(path: &Path) -> Result<Content, StoreError> {
-    let mut reader = Reader::open(path)?;
+    read_at(path, 0).map(|(content, _)| content)
+}
+
+/// Reads and checks the snapshot that begins at `offset` of a file, to the file's end; with the hash of its state.
+pub(crate) fn read_at(path: &Path, offset: u64) -> Result<(Content, u128), StoreError> {
+    let mut reader = Reader::open_at(path, offset)?;
     let header = reader.header()?;
     let mut fleet = Fleet::default();
     while let Some(rows) = reader.rows()? {
@@ -84,10 +90,11 @@ fn read(path: &Path) -> Result<Content, StoreError> {
             load_row(&mut fleet, &row.key, &row.value)?;
         }
     }
-    Ok(Content { fleet, position: header.position, membership: header.membership.unwrap_or_default() })
+    let content = Content { fleet, position: header.position, membership: header.membership.unwrap_or_default() };
+    Ok((content, reader.hash()))
 }
 
-fn replace_rows(engine: &Engine, content: &Content) -> Result<(), StoreError> {
+pub(crate) fn replace_rows(engine: &Engine, content: &Content) -> Result<(), StoreError> {
     const DOING: &str = "install a snapshot";
     let mut batch = WriteBatch::default();
     batch.put_cf(engine.meta(), INSTALLING, meta::encode(&content.position.unwrap_or_default()));

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod corruption;
 mod log;
+mod offline;
 mod state;
 mod support;
+mod verify;

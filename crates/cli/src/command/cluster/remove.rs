@@ -12,7 +12,7 @@ pub struct Remove {
 
 impl Remove {
     pub async fn run(self, context: Context) -> Outcome {
-        let answer = context.client.remove(v1::RemoveRequest { id: self.id }).await?;
+        let answer = context.client.remove(v1::RemoveRequest { id: self.id, why: String::new() }).await?;
         context.output.answer(&membership_json(&answer), || membership_text(&answer))
     }
 }
