@@ -24,8 +24,10 @@ const LIKES: usize = 32_768;
 const LOOKS_FIRST: usize = 256;
 /// Kinds of room, of those whose cost is not known or of old prices, that are looked at with each request; and those of
 /// them that were promising.
-const LOOKS_AROUND: usize = 4;
-const LOOKS_AGAIN: usize = 16;
+const LOOKS_AROUND: usize = 2;
+const LOOKS_AGAIN: usize = 8;
+/// Kinds of room that are gone through for that, with each request.
+const STEPS_AROUND: usize = 64;
 
 /// What a host costs, in steps, on which a demand probably does not fit: about half a GPU.
 const UNLIKELY: i32 = 40;
@@ -248,14 +250,14 @@ impl Likes {
         self.clock += 1;
         let rough = demand.rough();
         let mut known = self.demands.remove(&rough).unwrap_or_else(|| self.beginning(rough));
-        let at_most = if known.used == 0 { LOOKS_FIRST } else { LOOKS_AROUND };
-        known.used = self.clock;
+        let is_new = std::mem::replace(&mut known.used, self.clock) == 0;
         self.bins.iter().skip(known.guesses.len()).for_each(|bin| known.grow(bin));
         if known.epoch != self.epoch {
             (known.epoch, known.looked_at) = (self.epoch, 0);
         }
-        let mut looks = 0;
-        while known.looked_at < self.bins.len() && looks < at_most {
+        let (steps, at_most) = if is_new { (LIKES, LOOKS_FIRST) } else { (STEPS_AROUND, LOOKS_AROUND) };
+        let (mut looks, end) = (0, (known.looked_at + steps).min(self.bins.len()));
+        while known.looked_at < end && looks < at_most {
             let at = known.next % self.bins.len();
             (known.next, known.looked_at) = (at + 1, known.looked_at + 1);
             if !self.hosts[at].is_empty() && self.is_old(&known, at as Like) {
