@@ -28,6 +28,10 @@ pub enum ProposeError {
     /// Definite: nothing was proposed. Too much is under way; try again later.
     #[error("too many proposals are under way: try again in a moment")]
     Busy,
+    /// Definite: nothing was proposed. This node leads, but too few others have answered lately to be sure of it; they may in a
+    /// moment, or another node leads by then.
+    #[error("too few members have answered lately: try again in a moment")]
+    Unheard,
     /// Definite: nothing was proposed. This node will not come back without a restart.
     #[error("this node has stopped: {why}")]
     Stopped { why: String },

@@ -7,9 +7,13 @@ use std::{
 };
 
 use gantry_store::Applied;
+use openraft::errors::{ClientWriteError, ForwardReason};
 use tokio::sync::oneshot;
 
-use crate::{error::ProposeError, raft_types::WriteResult};
+use crate::{
+    error::ProposeError,
+    raft_types::{WriteResult, pointed_to},
+};
 
 /// Largest entry that is proposed.
 pub const ENTRY_BYTES: usize = 1 << 20;
@@ -55,10 +59,15 @@ impl Future for Proposal {
     }
 }
 
-/// Whatever is wrong after the entry was handed over, it may be in somebody's log.
+/// Whatever is wrong after the entry was handed over, it may be in somebody's log: unless the library says that it did not
+/// take it. (It says otherwise of an entry that it took and had to discard.)
 fn outcome(result: WriteResult) -> Result<Applied, ProposeError> {
     match result {
         Ok(response) => response.data.ok_or_else(|| unknown("the entry was applied without an outcome")),
+        Err(ClientWriteError::ForwardToLeader(to)) if to.reason == ForwardReason::LeaseExpired => {
+            Err(ProposeError::Unheard)
+        }
+        Err(ClientWriteError::ForwardToLeader(to)) => Err(ProposeError::NotLeader { leader: pointed_to(to) }),
         Err(error) => Err(unknown(error.to_string())),
     }
 }

@@ -31,6 +31,8 @@ pub struct Role {
     /// Who leads is being settled, within milliseconds: this node is elected and not yet sure of its state, or it hands
     /// over. A call does better to wait for that than to ask elsewhere. Nothing new may be proposed.
     pub is_settling: bool,
+    /// This node was elected, and its followers or its disk do not answer: it may be the last to hear who leads now.
+    pub is_cut_off: bool,
 }
 
 /// What a node's role follows from.
@@ -83,6 +85,7 @@ impl Sight {
 
     fn role(&self, seen: &ServerMetrics, hold: Hold) -> Role {
         let leads = seen.state.is_leader() && hold != Hold::Stalled && self.is_followed(seen);
+        let is_cut_off = seen.state.is_leader() && !leads;
         let ready = leads && has_applied_own(seen, &self.state);
         // One that is not followed, or cannot write, knows no leader: least of all itself.
         let leader = seen.current_leader.filter(|id| leads || *id != seen.id);
@@ -90,7 +93,7 @@ impl Sight {
         let is_leader = ready && hold == Hold::None;
         let hands_over = hold == Hold::HandingOver && leader.as_ref().is_none_or(|leader| leader.id == seen.id);
         let is_settling = hands_over || (leads && !ready);
-        Role { term: seen.vote.leader_id.term, node_id: seen.id, leader, is_leader, is_settling }
+        Role { term: seen.vote.leader_id.term, node_id: seen.id, leader, is_leader, is_settling, is_cut_off }
     }
 
     /// Whether a quorum answered recently enough that nobody else can have been elected since.

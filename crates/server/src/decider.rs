@@ -43,6 +43,8 @@ const COMMANDS_PER_ENTRY: usize = 512;
 const ENTRY_BYTES: usize = 256 << 10;
 /// How often a call is planned before its caller is told that it is contended.
 const ATTEMPTS: u32 = 16;
+/// How long a leader waits that was not heard from by enough followers to propose: a part of a heartbeat.
+const UNHEARD: Duration = Duration::from_millis(10);
 /// How often the decider looks for leases that ran out, and for callers that gave up.
 pub(crate) const TICK: Duration = Duration::from_millis(200);
 
@@ -68,6 +70,8 @@ pub(crate) struct Decider {
     proposer: u64,
     proposals: u64,
     leading_since: Option<u64>,
+    /// Nothing is proposed before it.
+    hold_until: Option<Instant>,
     clock: Clock,
 }
 
@@ -89,6 +93,7 @@ impl Decider {
             proposer,
             proposals: 0,
             leading_since: None,
+            hold_until: None,
             clock: Clock::starting(0),
         }
     }
@@ -115,6 +120,7 @@ impl Decider {
                 }
                 changed = self.role.changed() => if changed.is_err() { return },
                 _ = tick.tick() => self.tick(),
+                () = until(self.hold_until), if self.hold_until.is_some() => self.hold_until = None,
             }
             self.advance();
         }
@@ -152,6 +158,7 @@ impl Decider {
 
     fn may_plan(&self) -> bool {
         match self.partial {
+            _ if self.hold_until.is_some() => false,
             Some(_) => self.in_flight.is_empty(),
             None => !self.queue.is_empty() && self.in_flight.len() < PROPOSALS_IN_FLIGHT,
         }
@@ -290,6 +297,12 @@ impl Decider {
                     self.answer(&state.fleet, command, waiting, outcome);
                 }
             }
+            Err(ProposeError::Unheard) => {
+                // Nothing happened, and this node may be heard again in a moment.
+                let calls = batch.entry.commands.iter().zip(batch.waiting);
+                self.crowded.extend(calls.filter_map(|(command, waiting)| waiting.again(command)));
+                self.hold_until = Some(Instant::now() + UNHEARD);
+            }
             Err(error) => batch.waiting.into_iter().for_each(|waiting| waiting.reply.send(Err(call_error(&error)))),
         }
     }
@@ -300,7 +313,7 @@ impl Decider {
             Ok(Effect::Expired { leases, .. }) if leases as usize >= limits::EXPIRED_PER_COMMAND => self.expire(),
             Err(Refused::Lost { .. }) if waiting.attempts < ATTEMPTS => {
                 if let Some(call) = waiting.again(command) {
-                    self.queue.push_front(call);
+                    self.queue.push_front(Call { attempts: call.attempts + 1, ..call });
                 }
             }
             outcome => waiting.reply.send(answer::to(fleet, outcome, waiting.context)),
@@ -334,6 +347,13 @@ impl Decider {
     }
 }
 
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The calls to plan again. The callers of a check that died are answered when it drops them.
 async fn joined(checking: &mut Option<JoinHandle<Vec<Call>>>) -> Vec<Call> {
     match checking {
@@ -347,6 +367,7 @@ fn call_error(error: &ProposeError) -> CallError {
         ProposeError::NotLeader { leader } => CallError::NotLeader(leader.clone()),
         ProposeError::TooLarge { bytes, limit } => CallError::TooLarge { bytes: *bytes as u64, limit: *limit as u64 },
         ProposeError::Busy => CallError::Overloaded,
+        ProposeError::Unheard => CallError::NotLeader(None),
         ProposeError::Stopped { .. } => CallError::Stopped,
         ProposeError::Unknown { why } => CallError::Unknown(why.clone()),
     }

@@ -197,17 +197,20 @@ impl Way {
         }
     }
 
-    /// Waits for a leader, another one than `gone`. Nobody waits at a node that is no member: it may never have one.
+    /// Waits for a leader, another one than `gone`. Nobody waits at a node that may never hear of one: it is no member, or
+    /// the others do not answer it.
     async fn elected(&self, gone: Option<u64>, deadline: Instant) -> Option<Route> {
         let _place = self.waiting.try_acquire().ok()?;
         if self.consensus.cluster_id() == 0 {
             return None;
         }
         let mut role = self.consensus.role();
-        let news =
-            role.wait_for(|role| role.is_leader || role.leader.as_ref().is_some_and(|leader| Some(leader.id) != gone));
-        tokio::time::timeout_at(deadline, news).await.ok()?.ok()?;
-        Some(self.route())
+        let news = role.wait_for(|role| {
+            let other = role.leader.as_ref().is_some_and(|leader| Some(leader.id) != gone);
+            role.is_leader || role.is_cut_off || other
+        });
+        let is_cut_off = tokio::time::timeout_at(deadline, news).await.ok()?.ok()?.is_cut_off;
+        if is_cut_off { None } else { Some(self.route()) }
     }
 
     async fn reach(&self, leader: &Member) -> Result<Channel, String> {

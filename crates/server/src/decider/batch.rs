@@ -82,7 +82,7 @@ impl Batch {
 }
 
 impl Waiting {
-    /// The call that a lost command came from, to be planned once more.
+    /// The call that a command came from, to be planned once more.
     pub(crate) fn again(self, command: &Command) -> Option<Call> {
         let what = match command.kind.clone()? {
             Kind::Reserve(Reserve { request, fingerprint, .. }) => What::Place { request, fingerprint },
@@ -91,6 +91,6 @@ impl Waiting {
             }
             kind => What::Command(Command { kind: Some(kind) }),
         };
-        Some(Call { what, deadline: self.deadline, attempts: self.attempts + 1, reply: self.reply })
+        Some(Call { what, deadline: self.deadline, attempts: self.attempts, reply: self.reply })
     }
 }
