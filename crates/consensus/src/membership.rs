@@ -27,6 +27,8 @@ use crate::{
 const CATCH_UP: Duration = Duration::from_secs(30);
 /// How often that is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Ids that are given begin here; smaller ones are left to those who number their nodes themselves.
+const GIVEN_IDS: u64 = 1_000;
 /// Ids drawn for a new node before it is given up: each is an entry of the log.
 const ID_DRAWS: u32 = 64;
 
@@ -76,11 +78,11 @@ impl Members {
         })
     }
 
-    /// An id that no node has or ever had: the index of a log entry made for it.
+    /// An id that no node has or ever had: it is counted by the index of a log entry made for it.
     pub(crate) async fn new_id(&self) -> Result<u64, MembershipError> {
         for _ in 0..ID_DRAWS {
-            let id = self.raft.write_blank().await.map_err(failed)?.log_id().index;
-            if id > 0 && self.known(id).is_none() && !self.is_retired(id) {
+            let id = GIVEN_IDS + self.raft.write_blank().await.map_err(failed)?.log_id().index;
+            if self.known(id).is_none() && !self.is_retired(id) {
                 return Ok(id);
             }
         }
@@ -150,7 +152,8 @@ impl Members {
     pub(crate) async fn replace(&self, old: u64, new: u64) -> Result<(), MembershipError> {
         self.finish_joint().await?;
         let mut voters = self.voters();
-        if voters.contains(&new) && self.known(old).is_none() {
+        // Done before, when this is asked again.
+        if voters.contains(&new) && self.is_retired(old) {
             return Ok(());
         }
         if !voters.remove(&old) {
