@@ -11,7 +11,10 @@ use std::{
 };
 
 use crate::support::{Fleet, place, start};
-use gantry_bench::audit::{self, Callers, Grant, replicas};
+use gantry_bench::{
+    audit::{self, Callers, Grant, replicas},
+    cluster::Cluster,
+};
 use gantry_client::{Client, Retry, v1};
 use tokio::task::JoinSet;
 
@@ -23,14 +26,14 @@ const PROGRESS: usize = 120;
 
 /// What the callers have in common.
 #[derive(Default)]
-struct Burst {
+pub struct Burst {
     answered: AtomicUsize,
     over: AtomicBool,
 }
 
 /// What one caller saw.
 #[derive(Default)]
-struct Seen {
+pub struct Seen {
     placed: Vec<(String, Grant)>,
     released: HashSet<u64>,
 }
@@ -39,45 +42,88 @@ struct Seen {
 async fn every_acknowledgement_survives_the_kill_of_each_node_in_turn() {
     let mut cluster = start().await;
     let fleet = Fleet::register(&cluster, 144).await;
-    let burst = Arc::new(Burst::default());
-    let mut callers = JoinSet::new();
-    for caller in 0..CALLERS {
-        callers.spawn(call(patient(&cluster.addrs()), caller, Arc::clone(&burst)));
-    }
+    let load = Load::start(&cluster.addrs());
 
     // The leader first, so that one kill is certain to hit it.
     let leader = cluster.leader().await.expect("a leader before the first kill");
     let others = (1..=3).filter(|&id| id != leader);
     for id in std::iter::once(leader).chain(others) {
-        burst.goes_on().await;
+        load.goes_on().await;
         cluster.kill(id).expect("a running node can be killed");
         // The other two go on alone.
-        burst.goes_on().await;
+        load.goes_on().await;
         cluster.restart(id).await.expect("a killed node starts again on its directory");
     }
-    burst.goes_on().await;
-    burst.over.store(true, Relaxed);
+    load.goes_on().await;
+    load.stop().await.kept(&cluster, &fleet).await;
+}
 
-    let (mut acknowledged, mut released) = (Vec::new(), HashSet::new());
-    while let Some(seen) = callers.join_next().await {
-        let seen = seen.expect("a caller's task ends by itself");
-        acknowledged.extend(seen.placed);
-        released.extend(seen.released);
+/// Callers that place and release until they are told to stop.
+pub struct Load {
+    burst: Arc<Burst>,
+    clients: Vec<Client>,
+    callers: JoinSet<Seen>,
+}
+
+impl Load {
+    pub fn start(addrs: &[String]) -> Self {
+        let burst = Arc::new(Burst::default());
+        let clients: Vec<Client> = (0..CALLERS).map(|_| patient(addrs)).collect();
+        let mut callers = JoinSet::new();
+        for (caller, client) in clients.iter().enumerate() {
+            callers.spawn(call(client.clone(), caller, Arc::clone(&burst)));
+        }
+        Self { burst, clients, callers }
     }
-    let placed: HashSet<u64> = acknowledged.iter().map(|(_, grant)| grant.reservation).collect();
-    assert_eq!(placed.len(), acknowledged.len(), "no reservation is given to two requests");
-    acknowledged.retain(|(_, grant)| !released.contains(&grant.reservation));
-    // What was released must not stand any more: nobody asks for it.
-    let sent = acknowledged.iter().map(|(request, _)| request.clone()).collect();
 
-    let replicas = replicas::read(&cluster).await.expect("all replicas come to rest");
-    let findings = audit::audit(&fleet.hosts, &Callers { acknowledged, sent }, &replicas);
-    assert!(findings.kept(), "{findings}\n{:#?}", findings.described);
-    assert_eq!(findings.unanswered, 0, "{findings}");
+    /// Makes the callers know members that they were not told of.
+    pub async fn learn_members(&self) {
+        for client in &self.clients {
+            client.learn_members().await.expect("a member tells who the others are");
+        }
+    }
+
+    /// Waits until the callers have got answers that they did not have yet.
+    pub async fn goes_on(&self) {
+        self.burst.goes_on().await;
+    }
+
+    /// What they were told.
+    pub async fn stop(mut self) -> Told {
+        self.burst.over.store(true, Relaxed);
+        let (mut acknowledged, mut released) = (Vec::new(), HashSet::new());
+        while let Some(seen) = self.callers.join_next().await {
+            let seen = seen.expect("a caller's task ends by itself");
+            acknowledged.extend(seen.placed);
+            released.extend(seen.released);
+        }
+        Told { acknowledged, released }
+    }
+}
+
+pub struct Told {
+    acknowledged: Vec<(String, Grant)>,
+    released: HashSet<u64>,
+}
+
+impl Told {
+    /// Every replica holds exactly what was acknowledged.
+    pub async fn kept(self, cluster: &Cluster, fleet: &Fleet) {
+        let Self { mut acknowledged, released } = self;
+        let placed: HashSet<u64> = acknowledged.iter().map(|(_, grant)| grant.reservation).collect();
+        assert_eq!(placed.len(), acknowledged.len(), "no reservation is given to two requests");
+        acknowledged.retain(|(_, grant)| !released.contains(&grant.reservation));
+        // What was released must not stand any more: nobody asks for it.
+        let sent = acknowledged.iter().map(|(request, _)| request.clone()).collect();
+
+        let replicas = replicas::read(cluster).await.expect("all replicas come to rest");
+        let findings = audit::audit(&fleet.hosts, &Callers { acknowledged, sent }, &replicas);
+        assert!(findings.kept(), "{findings}\n{:#?}", findings.described);
+        assert_eq!(findings.unanswered, 0, "{findings}");
+    }
 }
 
 impl Burst {
-    /// Waits until the callers have got answers that they did not have yet.
     async fn goes_on(&self) {
         let before = self.answered.load(Relaxed);
         for _ in 0..4_000 {

@@ -2,10 +2,14 @@
 
 use std::process::Command;
 
-use crate::support::{Fleet, gantry, place, start};
+use crate::{
+    failover::Load,
+    support::{Fleet, gantry, place, start},
+};
 use gantry_bench::cluster::Cluster;
 use gantry_client::v1;
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fourth_member_joins_leads_and_a_third_leaves() {
@@ -42,6 +46,113 @@ async fn a_fourth_member_joins_leads_and_a_third_leaves() {
     assert_eq!(listed.expect("three members answer").reservations.len(), 5);
     assert_eq!(fleet.hosts.len(), 8);
     same_state(&cluster, &[1, 3, 4]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_become_five_a_dead_one_is_replaced_and_five_become_three_under_load() {
+    let mut cluster = start().await;
+    let fleet = Fleet::register(&cluster, 144).await;
+    let load = Load::start(&cluster.addrs());
+    load.goes_on().await;
+    for _ in 0..2 {
+        let id = cluster.join_server(None).await.expect("a new machine joins by a token");
+        assert!(id > 3, "an id that nobody had: {id}");
+        load.goes_on().await;
+    }
+    let addr = cluster.addrs()[4].clone();
+    assert_eq!(voters(&addr), cluster.ids());
+    // Of the nodes that the callers were given none will be left.
+    load.learn_members().await;
+
+    let leader = cluster.leader().await.expect("five have a leader");
+    let dead = (1..=3).find(|id| *id != leader).expect("there are others");
+    cluster.kill(dead).expect("a running node can be killed");
+    load.goes_on().await;
+    let new = cluster.join_server(Some(dead)).await.expect("a new machine takes a dead one's place");
+    cluster.forget(dead).expect("it is known");
+    assert!(voters(&addr).contains(&new) && !voters(&addr).contains(&dead), "{:?}", voters(&addr));
+    load.goes_on().await;
+
+    // The old ones go, the leader too where it is one of them.
+    for old in (1..=3).filter(|id| *id != dead) {
+        done(&addr, &["cluster", "remove", &old.to_string()]);
+        load.goes_on().await;
+        cluster.forget(old).expect("it is known");
+        load.goes_on().await;
+    }
+    assert_eq!(voters(&addr), cluster.ids());
+    assert_eq!(cluster.ids().len(), 3);
+    load.stop().await.kept(&cluster, &fleet).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_under_load_leaves_nobody_without_an_answer() {
+    let mut cluster = start().await;
+    let fleet = Fleet::register(&cluster, 144).await;
+    let load = Load::start(&cluster.addrs());
+    load.goes_on().await;
+    let leader = cluster.leader().await.expect("there is a leader");
+    let mut walk = tokio::process::Command::new(gantry())
+        .args(["--addr", &cluster.addrs()[0], "cluster", "rolling-restart"])
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("gantry runs");
+    let mut told = BufReader::new(walk.stderr.take().expect("it is piped")).lines();
+    let (mut restarted, mut said) = (Vec::new(), Vec::new());
+    while let Some(line) = told.next_line().await.expect("lines are text") {
+        if let Some(rest) = line.strip_prefix("restart node ") {
+            let id = rest.split(' ').next().and_then(|id| id.parse().ok()).expect("a node is named");
+            cluster.terminate(id).await.expect("a server that is asked to end does");
+            cluster.restart(id).await.expect("it starts again");
+            restarted.push(id);
+            load.goes_on().await;
+        }
+        said.push(line);
+    }
+    let ended = walk.wait().await.expect("it ends");
+    assert!(ended.success(), "{said:#?}");
+    assert_eq!((restarted.len(), restarted.last()), (3, Some(&leader)), "the leader is last: {said:#?}");
+    assert!(said.iter().any(|line| line.contains("has handed over")), "{said:#?}");
+    load.goes_on().await;
+    load.stop().await.kept(&cluster, &fleet).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_another_cluster_or_with_a_used_id_is_refused_before_anything_changes() {
+    let (mut north, mut south) = (start().await, start().await);
+    let (first, other) = (north.addrs()[0].clone(), south.addrs()[0].clone());
+    let before = done(&first, &["cluster", "status"])["nodes"][0]["status"]["members"].clone();
+    // Both are named alike: only the ids of the clusters differ.
+    let taken = run(&other, &["cluster", "join", &first]);
+    assert!(taken.0 == Some(5) && taken.1.contains("another cluster"), "{taken:?}");
+    let new = south.add_server().await.expect("a server that is no member starts");
+    let addr = south.addrs()[3].clone();
+    let token = done(&first, &["cluster", "token"])["token"].as_str().expect("a token is text").to_owned();
+    let refused = run(&addr, &["cluster", "join", &token]);
+    assert!(refused.0 == Some(5) && refused.1.contains(&format!("this is node {new}")), "{refused:?}");
+
+    // Node 4 was a member once.
+    let id = north.add_server().await.expect("a fourth server starts");
+    let fourth = north.addrs()[3].clone();
+    done(&fourth, &["cluster", "join", &first]);
+    done(&first, &["cluster", "remove", &id.to_string()]);
+    north.forget(id).expect("it is known");
+    let refused = run(&addr, &["cluster", "join", &first]);
+    assert!(refused.0 == Some(5) && refused.1.contains("was used before"), "{refused:?}");
+    let new_there = done(&addr, &["cluster", "status"])["nodes"][0]["status"]["cluster_id"].clone();
+    assert_eq!(new_there, "", "a refused node is as new as before");
+    let after = done(&first, &["cluster", "status"])["nodes"][0]["status"]["members"].clone();
+    assert_eq!(ids(&after), ids(&before), "and the cluster has no trace of it");
+
+    let leader = north.leader().await.expect("there is a leader");
+    let last = run(&first, &["cluster", "replace", "99", &leader.to_string()]);
+    assert!(last.0 == Some(5), "{last:?}");
+}
+
+fn ids(members: &Value) -> Vec<u64> {
+    let members = members.as_array().expect("members are listed");
+    members.iter().map(|member| member["id"].as_u64().expect("an id is a number")).collect()
 }
 
 /// Equal hashes at an equal rev, as the members tell them.

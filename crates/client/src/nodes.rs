@@ -77,6 +77,13 @@ impl Nodes {
         true
     }
 
+    /// Keeps a node to ask where the others do not help.
+    pub(crate) fn note(&self, address: &str) {
+        if !self.pinned {
+            self.learn(address);
+        }
+    }
+
     fn learn(&self, address: &str) -> Option<usize> {
         let node = Node::new(address).ok()?;
         let mut list = self.list.write();

@@ -44,6 +44,19 @@ impl Client {
             .await
     }
 
+    /// Asks the cluster who its members are, and keeps their addresses beside those that are known: a client that lives
+    /// longer than the nodes it was given needs that now and then. Returns how many it knows.
+    pub async fn learn_members(&self) -> Result<usize, Error> {
+        let status = self
+            .call(Repeat::Always, |attempt| {
+                let request = attempt.unary(v1::StatusRequest { state_hash: false });
+                async move { cluster(attempt.channel).status(request).await }
+            })
+            .await?;
+        status.members.iter().for_each(|member| self.nodes.note(&member.client_addr));
+        Ok(self.nodes.count())
+    }
+
     pub async fn add_learner(&self, request: v1::AddLearnerRequest) -> Result<v1::MembershipResponse, Error> {
         self.call(Repeat::Always, |attempt| {
             let request = attempt.unary(request.clone());
