@@ -14,15 +14,21 @@ use gantry_client::Client;
 use gantry_proto::v1;
 
 pub mod binary;
+pub mod links;
 mod node;
 mod prepared;
 
-use self::node::Node;
+use self::{
+    links::Links,
+    node::{Addrs, Node},
+};
 
 const NODES: u64 = 3;
 const POLL: Duration = Duration::from_millis(20);
 /// A server that opens an empty directory, or replays the log of a run.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// A server that is asked to end hands over, finishes its calls, and goes.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 const LEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Until all replicas have applied the same rev once nothing is written any more.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,7 +49,21 @@ pub struct Cluster {
 impl Cluster {
     /// Starts three servers with their data under `base`, makes them one cluster and waits for its leader.
     pub async fn start(binary: &Path, base: &Path) -> Result<Self> {
-        let mut cluster = Self::prepare(binary, base, NODES)?;
+        Self::prepare(binary, base, NODES)?.made().await
+    }
+
+    /// As [`Self::start`], with connections between the servers that can be cut.
+    pub async fn start_linked(binary: &Path, base: &Path, links: &Links) -> Result<Self> {
+        let mut addrs = Vec::new();
+        for (id, (client_addr, own)) in (1..).zip(prepared::addrs(NODES)?) {
+            let raft_addr = links.lead_to(id, own.clone()).await?;
+            addrs.push(Addrs { client_addr, raft_addr, raft_listen: Some(own) });
+        }
+        Self::prepare_at(binary, base, addrs)?.made().await
+    }
+
+    async fn made(self) -> Result<Self> {
+        let mut cluster = self;
         let made = cluster.make().await;
         cluster.keep_if_failed(made)?;
         Ok(cluster)
@@ -67,11 +87,42 @@ impl Cluster {
         let dir = self.data_dir().context("the cluster has a directory while it runs")?.to_owned();
         let last = self.nodes.last().context("a cluster has nodes")?;
         let (binary, id) = (last.binary.clone(), last.id + 1);
-        let ports = free_ports(2)?;
-        let [client_addr, raft_addr] = [ports[0], ports[1]].map(|port| format!("127.0.0.1:{port}"));
-        self.nodes.push(Node::create(&binary, id, &dir, client_addr, raft_addr)?);
+        self.nodes.push(Node::create(&binary, id, &dir, Addrs::free()?)?);
         self.restart(id).await?;
         Ok(id)
+    }
+
+    /// Starts one more server, which joins the cluster by a token, in the place of `replaces` where that is given. Returns
+    /// its id once it is a voter.
+    pub async fn join_server(&mut self, replaces: Option<u64>) -> Result<u64> {
+        let dir = self.data_dir().context("the cluster has a directory while it runs")?.to_owned();
+        let given = self.client.new_id().await.context("no id was given")?;
+        let token = format!("{}-{}@{}", given.id, given.cluster_id, given.client_addrs.join(","));
+        let binary = self.nodes.first().context("a cluster has nodes")?.binary.clone();
+        let node = Node::create(&binary, given.id, &dir, Addrs::free()?)?;
+        self.nodes.push(node.joins(&token, replaces)?);
+        self.restart(given.id).await?;
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            let status = self.status(given.id, false).await?;
+            if status.members.iter().any(|member| member.id == given.id && member.voter) {
+                return Ok(given.id);
+            }
+            ensure!(Instant::now() < deadline, "node {} does not become a voter{}", given.id, self.logs());
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Ends a server that is no member any more, and forgets it.
+    pub fn forget(&mut self, id: u64) -> Result<()> {
+        let at = self.position(id)?;
+        self.nodes.remove(at);
+        Ok(())
+    }
+
+    /// Ids of all nodes.
+    pub fn ids(&self) -> Vec<u64> {
+        self.nodes.iter().map(|node| node.id).collect()
     }
 
     /// Client addresses, by node.
@@ -137,6 +188,17 @@ impl Cluster {
     pub fn kill(&mut self, id: u64) -> Result<()> {
         let at = self.position(id)?;
         self.nodes[at].kill()
+    }
+
+    /// Asks a node to end, and waits until it has.
+    pub async fn terminate(&mut self, id: u64) -> Result<()> {
+        let at = self.position(id)?;
+        self.nodes[at].terminate(STOP_TIMEOUT).await
+    }
+
+    pub fn pid(&self, id: u64) -> Result<u32> {
+        let at = self.position(id)?;
+        self.nodes[at].pid().with_context(|| format!("node {id} does not run"))
     }
 
     /// Starts a node again on its directory and waits until it answers.

@@ -6,6 +6,7 @@
 //! - `decision`: how long the planner takes, in process
 //! - `index`: what the layer index weighs and how fast it changes, in process
 //! - `throughput`: the rate of acknowledged placements, over streams or one call each
+//! - `failover`: how long nobody gets an answer when the leader is lost or hands over
 //!
 //! Shared:
 //! - `catalogue`, `fleet`: images and hosts, built in or from files
@@ -26,6 +27,7 @@ pub mod cluster;
 pub mod connect;
 pub mod decision;
 pub mod demo;
+pub mod failover;
 pub mod fleet;
 pub mod index;
 pub mod layers;

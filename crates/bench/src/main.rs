@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use gantry_bench::{decision, demo, index, layers, packing, throughput};
+use gantry_bench::{decision, demo, failover, index, layers, packing, throughput};
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
@@ -25,6 +25,8 @@ enum Command {
     Layers(layers::Args),
     /// Placements a second of three server processes under full load, audited.
     Throughput(throughput::Args),
+    /// How long nobody gets an answer when the leader is killed, cut off, or hands over.
+    Failover(failover::Args),
     /// Microseconds for a decision of the planner, on one thread and without servers.
     Decision(decision::Args),
     /// Memory, changes a second and a whole fleet's estimate of the layer index, in this process.
@@ -47,7 +49,9 @@ fn start(command: Command) -> Result<()> {
     let runtime = match &command {
         Command::Decision(args) => return decision::run(args),
         Command::Index(args) => return index::run(args),
-        Command::Demo(_) => runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+        Command::Demo(_) | Command::Failover(_) => {
+            runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+        }
         _ => runtime::Builder::new_current_thread().enable_all().build(),
     };
     runtime.context("cannot start the runtime")?.block_on(async {
@@ -65,6 +69,7 @@ async fn work(command: Command) -> Result<()> {
         Command::Packing(args) => packing::run(args).await,
         Command::Layers(args) => layers::run(args).await,
         Command::Throughput(args) => Box::pin(throughput::run(args)).await,
+        Command::Failover(args) => Box::pin(failover::run(args)).await,
         Command::Decision(args) => decision::run(&args),
         Command::Index(args) => index::run(&args),
     }

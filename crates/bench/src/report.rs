@@ -12,6 +12,7 @@ pub mod bars;
 pub mod cdf;
 pub mod decision_page;
 pub mod demo_page;
+pub mod failover_page;
 pub mod fleet_map;
 pub mod index_page;
 pub mod packing_page;

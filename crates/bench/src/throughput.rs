@@ -22,7 +22,6 @@ mod tally;
 mod unary;
 mod wire;
 
-pub use self::measure::Measured;
 #[cfg(test)]
 pub use self::tally::latencies;
 use self::{
@@ -31,6 +30,7 @@ use self::{
     mix::Supply,
     tally::Tally,
 };
+pub use self::{measure::Measured, setup::register};
 use crate::{
     audit::{self, Findings},
     catalogue::{App, Catalogue},
@@ -144,7 +144,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn play(&self, cluster: &Cluster, catalogue: &Catalogue, say: &dyn Fn(&str)) -> Result<Measured> {
-        let leader = leader_addr(cluster).await?;
+        let (leader, first_term) = leader(cluster).await?;
         let started = Instant::now();
         setup::record(cluster.client(), self.apps, &catalogue.layers).await?;
         setup::register(&leader, self.hosts, self.apps, catalogue).await?;
@@ -158,6 +158,7 @@ impl Run<'_> {
             tally.add(part)?;
         }
         measured.setup_s = setup_s;
+        measured.elections = self::leader(cluster).await?.1.saturating_sub(first_term);
         measured.findings = self.audit(cluster, &tally).await?;
         measured.take(tally);
         Ok(measured)
@@ -233,8 +234,9 @@ impl Run<'_> {
     }
 }
 
-async fn leader_addr(cluster: &Cluster) -> Result<String> {
+/// Its address, and the term.
+async fn leader(cluster: &Cluster) -> Result<(String, u64)> {
     let leader = cluster.leader().await?;
     let status = cluster.status(leader, false).await?;
-    Ok(status.leader_addr)
+    Ok((status.leader_addr, status.term))
 }

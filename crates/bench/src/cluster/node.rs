@@ -4,6 +4,7 @@ use std::{
     fs::{File, OpenOptions},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +13,28 @@ use gantry_proto::v1;
 /// Lines of a server's log that an error shows.
 const LOG_LINES: usize = 8;
 const CLUSTER: &str = "bench";
+const POLL: Duration = Duration::from_millis(5);
+
+/// Where a server is reached.
+#[derive(Debug)]
+pub(super) struct Addrs {
+    pub(super) client_addr: String,
+    /// By its peers.
+    pub(super) raft_addr: String,
+    /// Where it listens for them, if that is not the address that they know.
+    pub(super) raft_listen: Option<String>,
+}
+
+impl Addrs {
+    /// Free ports of this machine.
+    pub(super) fn free() -> Result<Self> {
+        let [client_addr, raft_addr] = [0, 1].map({
+            let ports = super::free_ports(2)?;
+            move |at: usize| format!("127.0.0.1:{}", ports[at])
+        });
+        Ok(Self { client_addr, raft_addr, raft_listen: None })
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Node {
@@ -21,25 +44,41 @@ pub(super) struct Node {
     pub(super) binary: PathBuf,
     config: PathBuf,
     log: PathBuf,
+    /// More words of its command line.
+    arguments: Vec<String>,
     process: Option<Child>,
 }
 
 impl Node {
     /// Writes the node's configuration into its directory under `base`.
-    pub(super) fn create(binary: &Path, id: u64, base: &Path, client_addr: String, raft_addr: String) -> Result<Self> {
+    pub(super) fn create(binary: &Path, id: u64, base: &Path, addrs: Addrs) -> Result<Self> {
+        let Addrs { client_addr, raft_addr, raft_listen } = addrs;
         let dir = base.join(format!("node-{id}"));
         let data = dir.join("data");
         std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
         let config = dir.join("gantry.toml");
         // Debug formatting of these strings is a valid TOML basic string: paths and addresses hold no exotic escapes.
         let data = data.canonicalize().with_context(|| format!("cannot resolve {}", data.display()))?;
-        let text = format!(
+        let mut text = format!(
             "node_id = {id}\ncluster = {CLUSTER:?}\ndata_dir = {:?}\nclient_addr = {client_addr:?}\nraft_addr = {raft_addr:?}\n",
             data.display().to_string()
         );
+        text.extend(raft_listen.map(|listen| format!("raft_listen = {listen:?}\n")));
         std::fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
         let log = dir.join("server.log");
-        Ok(Self { id, client_addr, raft_addr, binary: binary.to_owned(), config, log, process: None })
+        let (binary, arguments) = (binary.to_owned(), Vec::new());
+        Ok(Self { id, client_addr, raft_addr, binary, config, log, arguments, process: None })
+    }
+
+    /// Makes it a new machine that joins by a token: its configuration does not say who it is.
+    pub(super) fn joins(mut self, token: &str, replaces: Option<u64>) -> Result<Self> {
+        let text = std::fs::read_to_string(&self.config).context("cannot read the configuration back")?;
+        let text: String =
+            text.lines().filter(|line| !line.starts_with("node_id")).flat_map(|line| [line, "\n"]).collect();
+        std::fs::write(&self.config, text).context("cannot write the configuration")?;
+        self.arguments = vec!["--join".to_owned(), token.to_owned()];
+        self.arguments.extend(replaces.into_iter().flat_map(|id| ["--replace".to_owned(), id.to_string()]));
+        Ok(self)
     }
 
     pub(super) fn member(&self) -> v1::Member {
@@ -56,6 +95,7 @@ impl Node {
             .arg("server")
             .arg("--config")
             .arg(&self.config)
+            .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(log)
@@ -74,6 +114,20 @@ impl Node {
         let mut child = self.process.take().with_context(|| format!("node {} does not run", self.id))?;
         child.kill().with_context(|| format!("cannot kill node {}", self.id))?;
         child.wait().with_context(|| format!("cannot wait for node {}", self.id))?;
+        Ok(())
+    }
+
+    /// SIGTERM, and wait until it has ended by itself.
+    pub(super) async fn terminate(&mut self, within: Duration) -> Result<()> {
+        let pid = self.pid().with_context(|| format!("node {} does not run", self.id))?;
+        let sent = Command::new("kill").args(["-TERM", &pid.to_string()]).status().context("cannot run kill")?;
+        ensure!(sent.success(), "node {} cannot be asked to end", self.id);
+        let deadline = Instant::now() + within;
+        while self.exited()?.is_none() {
+            ensure!(Instant::now() < deadline, "node {} does not end within {} s", self.id, within.as_secs());
+            tokio::time::sleep(POLL).await;
+        }
+        self.process = None;
         Ok(())
     }
 

@@ -6,24 +6,30 @@ use anyhow::{Context, Result};
 use gantry_client::Client;
 use gantry_proto::v1;
 
-use super::{Cluster, Node, free_ports};
+use super::{
+    Cluster, free_ports,
+    node::{Addrs, Node},
+};
 
 impl Cluster {
     /// Servers with the ids from 1 that are not started, with their data under `base`.
     pub fn prepare(binary: &Path, base: &Path, nodes: u64) -> Result<Self> {
+        let addrs = addrs(nodes)?.into_iter();
+        let addrs = addrs.map(|(client_addr, raft_addr)| Addrs { client_addr, raft_addr, raft_listen: None });
+        Self::prepare_at(binary, base, addrs.collect())
+    }
+
+    /// The same, where each has its addresses.
+    pub(super) fn prepare_at(binary: &Path, base: &Path, addrs: Vec<Addrs>) -> Result<Self> {
         std::fs::create_dir_all(base).with_context(|| format!("cannot create {}", base.display()))?;
         let dir = tempfile::Builder::new()
             .prefix("cluster-")
             .tempdir_in(base)
             .with_context(|| format!("cannot create a directory in {}", base.display()))?;
-        let mut ports = free_ports(2 * nodes as usize)?.into_iter();
-        let mut prepared = Vec::new();
-        for id in 1..=nodes {
-            let mut addr = || ports.next().map(|port| format!("127.0.0.1:{port}")).context("too few ports");
-            prepared.push(Node::create(binary, id, dir.path(), addr()?, addr()?)?);
-        }
-        let client = Client::new(prepared.iter().map(|node| node.client_addr.clone()))?;
-        Ok(Self { nodes: prepared, client, dir: Some(dir) })
+        let nodes = (1..).zip(addrs).map(|(id, addrs)| Node::create(binary, id, dir.path(), addrs));
+        let nodes = nodes.collect::<Result<Vec<Node>>>()?;
+        let client = Client::new(nodes.iter().map(|node| node.client_addr.clone()))?;
+        Ok(Self { nodes, client, dir: Some(dir) })
     }
 
     /// The servers as members.
@@ -52,4 +58,11 @@ impl Cluster {
     pub fn log_of(&self, id: u64) -> Result<String> {
         Ok(self.nodes[self.position(id)?].log_tail())
     }
+}
+
+/// Free addresses for so many servers: for clients, and for peers.
+pub(super) fn addrs(nodes: u64) -> Result<Vec<(String, String)>> {
+    let ports = free_ports(2 * nodes as usize)?;
+    let addr = |port: &u16| format!("127.0.0.1:{port}");
+    Ok(ports.chunks_exact(2).map(|pair| (addr(&pair[0]), addr(&pair[1]))).collect())
 }

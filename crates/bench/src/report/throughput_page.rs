@@ -212,6 +212,7 @@ mod tests {
             servers_peak_rss_bytes: vec![1 << 29; 3],
             flushes: Evidence { flushing_percent: vec![31.0, 28.0, 27.5], disk_flushes: Some(41_000) },
             file_system: "ext4".into(),
+            elections: 0,
             findings: Findings { hashes_equal: true, ..Findings::default() },
         };
         (args, measured)

@@ -48,6 +48,8 @@ pub struct Measured {
     pub servers_peak_rss_bytes: Vec<u64>,
     pub flushes: fsync::Evidence,
     pub file_system: String,
+    /// Terms that passed, from before the fleet was registered to the end: nobody asked for one.
+    pub elections: u64,
     pub findings: Findings,
 }
 
@@ -115,6 +117,7 @@ impl Meter {
             servers_peak_rss_bytes: self.pids.iter().filter_map(|&pid| proc::peak_rss_bytes(pid)).collect(),
             flushes: self.sampler.evidence(),
             file_system: self.file_system,
+            elections: 0,
             findings: Findings::default(),
         })
     }
@@ -202,6 +205,7 @@ impl Measured {
                 "placements_per_flush": self.placements_per_flush().map(hundredths),
                 "file_system": self.file_system,
             },
+            "elections": self.elections,
             "setup_s": hundredths(self.setup_s),
         })
     }
@@ -233,6 +237,7 @@ impl Measured {
             "refused",
             format!("{} no capacity, {} overloaded, {} errors", self.no_capacity, self.overloaded, self.errors),
         );
+        row("elections", self.elections.to_string());
         row("audit", self.findings.to_string());
         table.to_string()
     }
