@@ -20,6 +20,8 @@ use crate::{
 const DEMANDS: usize = 128;
 /// Kinds of room that are told apart; those that no host has are forgotten where there are more.
 const LIKES: usize = 32_768;
+/// How often that is done at most, in requests.
+const REQUESTS_PER_SWEEP: u64 = 1_024;
 /// Kinds of room that are looked at at once where nothing is known yet.
 const LOOKS_FIRST: usize = 256;
 /// Kinds of room, of those whose cost is not known or of old prices, that are looked at with each request; and those of
@@ -32,6 +34,9 @@ const STEPS_AROUND: usize = 64;
 /// What a host costs, in steps, on which a demand probably does not fit: about half a GPU.
 const UNLIKELY: i32 = 40;
 
+/// Costs beyond it, in steps, are all the same: more than all GPUs of a host.
+const COST_AT_MOST: i64 = 1 << 20;
+
 /// Kinds of room are ordered for each number of further machines, as far as they count.
 const ORDERS: usize = FOLLOWERS as usize + 1;
 
@@ -43,6 +48,7 @@ pub(super) struct Likes {
     /// Roughly, with their numbers.
     numbers: BTreeMap<Bin, Like>,
     bins: Vec<Bin>,
+    at_most: usize,
     /// By number.
     hosts: Vec<HostSet>,
     /// By host number.
@@ -58,7 +64,8 @@ pub(super) struct Likes {
 impl Default for Likes {
     fn default() -> Self {
         let (bins, hosts, of_host) = Default::default();
-        Self { numbers: BTreeMap::new(), bins, hosts, of_host, demands: BTreeMap::new(), clock: 0, epoch: 1 }
+        let (numbers, demands) = Default::default();
+        Self { numbers, bins, at_most: LIKES, hosts, of_host, demands, clock: 0, epoch: 1 }
     }
 }
 
@@ -146,7 +153,7 @@ impl Known {
         let Some(cost_before) = before.cost else { return };
         // Where it does not fit on such a host, it may yet fit on one that is about so.
         let fit = outlook.fit(bin, &self.demand);
-        let cost = fit.map_or(UNLIKELY, |fit| fit.cost.clamp(i32::MIN.into(), i32::MAX.into()) as i32);
+        let cost = fit.map_or(UNLIKELY, |fit| fit.cost.clamp(-COST_AT_MOST, COST_AT_MOST) as i32);
         if fit.is_some() {
             self.usual = (self.usual * 15 + cost) / 16;
         }
@@ -210,11 +217,8 @@ impl Likes {
         if let Some(&number) = self.numbers.get(&rough) {
             return number;
         }
-        if self.bins.len() >= LIKES {
-            self.forget_empty();
-        }
         let number = self.bins.len() as Like;
-        if self.bins.len() >= LIKES {
+        if self.bins.len() >= self.at_most {
             return number - 1;
         }
         self.bins.push(rough.clone());
@@ -248,6 +252,10 @@ impl Likes {
     /// Takes out what is known of a demand, to be put back with [`Likes::put_back`].
     pub(super) fn take(&mut self, outlook: &mut Outlook, demand: &Demand) -> Known {
         self.clock += 1;
+        // Not while a demand is taken out, which knows kinds of room by their numbers.
+        if self.bins.len() >= self.at_most && self.clock.is_multiple_of(REQUESTS_PER_SWEEP) {
+            self.forget_empty();
+        }
         let rough = demand.rough();
         let mut known = self.demands.remove(&rough).unwrap_or_else(|| self.beginning(rough));
         let is_new = std::mem::replace(&mut known.used, self.clock) == 0;
@@ -299,5 +307,50 @@ impl Likes {
     /// Prices, or what comes, have changed.
     pub(super) fn age(&mut self) {
         self.epoch += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outlook::{Mix, Slot};
+
+    fn bin(n: u32) -> Bin {
+        let slots = (0..4_u32).map(|at| Slot { kind: 0, free_milli: (n >> (2 * at) & 3) as u16 * 250 });
+        Bin::new(64_000, 65_536, slots)
+    }
+
+    /// More kinds of room than are told apart come and go; what is walked are hosts' kinds all the same.
+    #[test]
+    fn kinds_that_nobody_has_are_forgotten_and_hosts_stay_where_they_are() {
+        let demand = Demand { cpu_milli: 1_000, memory_mib: 1_024, devices: 1, milli: 250, kinds: 0 };
+        let mut mix = Mix::of_kinds(["a"]);
+        mix.learn(vec![(demand.clone(), 1)]);
+        let bins: Vec<Bin> = (0..256).map(bin).collect();
+        let mut outlook = Outlook::new(mix, bins.iter());
+        let mut likes = Likes { at_most: 32, ..Likes::default() };
+        for n in 0..256_u32 {
+            likes.set(7, Some(&bins[n as usize]));
+            likes.set(n % 5, Some(&bins[(n / 2) as usize]));
+        }
+        assert_eq!(likes.bins.len(), 32);
+        for _ in 0..2 * REQUESTS_PER_SWEEP {
+            let known = likes.take(&mut outlook, &demand);
+            likes.put_back(&mut outlook, known, &[0]);
+        }
+        assert!(likes.bins.len() <= 6, "{}", likes.bins.len());
+        likes.set(9, Some(&bins[255]));
+        let known = likes.take(&mut outlook, &demand);
+        let score = |cost, _| {
+            let weights = crate::Weights::DEFAULT;
+            let (host, region, ready_us, more_at_most) = (0, 0, 0, 0);
+            Score::at_best(&weights, &crate::sight::Outline { host, region, ready_us, more_at_most, least_cost: cost })
+        };
+        let walked: Vec<(Score, Like)> = known.walk(score).collect();
+        assert!(walked.is_sorted_by(|one, other| one.0.cost_us >= other.0.cost_us), "{walked:?}");
+        let hosts = walked.iter().flat_map(|(_, like)| likes.hosts(*like).iter());
+        let mut hosts: Vec<HostId> = hosts.collect();
+        hosts.sort_unstable();
+        assert_eq!(hosts, [0, 1, 2, 3, 4, 7, 9]);
     }
 }
