@@ -3,7 +3,6 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::{error::MembershipError, membership::Members};
@@ -49,6 +48,7 @@ impl Changes {
             };
             let addresses = members.members().into_values().map(|member| (member.id, member.raft_addr));
             members.peers.note_addresses(addresses);
+            members.peers.note_voters(members.voters());
             let undone = leads && joint && !self.finish(&members).await;
             let changed = if undone {
                 tokio::time::timeout(AGAIN, metrics.changed()).await.unwrap_or(Ok(()))
@@ -82,7 +82,7 @@ impl Changes {
 mod tests {
     use std::collections::BTreeSet;
 
-    use openraft::{Membership, entry::RaftPayload};
+    use openraft::{Membership, async_runtime::watch::WatchReceiver, entry::RaftPayload};
     use tokio::net::TcpListener;
 
     use super::*;

@@ -7,9 +7,9 @@ use std::{
 };
 
 use gantry_store::Hashing;
+use gantry_store::watch;
 use gantry_types::Rev;
 use parking_lot::Mutex;
-use tokio::sync::watch;
 
 /// Revs that may be asked for at a time, and results that are remembered.
 const KEPT: usize = 8;

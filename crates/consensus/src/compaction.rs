@@ -1,8 +1,7 @@
 //! When a snapshot is taken, and when the log behind it is purged.
 
-use std::time::Instant;
-
 use gantry_store::{Log, Snapshots};
+use tokio::time::Instant;
 
 use crate::{config::SnapshotRules, raft_types::Raft};
 

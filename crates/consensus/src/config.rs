@@ -1,11 +1,14 @@
 //! How a node takes part, and the timing of all of them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use gantry_store::Member;
+use gantry_store::{Ground, Member, RoomRules};
 use openraft::SnapshotPolicy;
 
-use crate::scrubbing::SCRUB_EVERY;
+use crate::{
+    network::{Tcp, Transport},
+    scrubbing::SCRUB_EVERY,
+};
 
 /// What a node is started with.
 #[derive(Clone, Debug)]
@@ -20,7 +23,11 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub timing: Timing,
     pub snapshots: SnapshotRules,
+    pub room: RoomRules,
     pub checks: CheckRules,
+    /// What the data directory lies on, and the way to the other members: the real ones, but in a simulation.
+    pub ground: Ground,
+    pub transport: Arc<dyn Transport>,
 }
 
 impl Config {
@@ -34,7 +41,10 @@ impl Config {
             data_dir,
             timing: Timing::default(),
             snapshots: SnapshotRules::default(),
+            room: RoomRules::default(),
             checks: CheckRules::default(),
+            ground: Ground::default(),
+            transport: Arc::new(Tcp),
         }
     }
 
@@ -78,6 +88,8 @@ pub struct SnapshotRules {
     /// Log kept behind a snapshot at most.
     pub keep_bytes: u64,
     pub keep_entries: u64,
+    /// How fast a snapshot is sent to another member.
+    pub send_bytes_per_second: u64,
     /// How often all of this is looked at.
     pub look_every: Duration,
 }
@@ -90,6 +102,7 @@ impl Default for SnapshotRules {
             after_time: Duration::from_secs(60 * 60),
             keep_bytes: 128 << 20,
             keep_entries: 100_000,
+            send_bytes_per_second: 32 << 20,
             look_every: Duration::from_secs(2),
         }
     }

@@ -3,21 +3,20 @@
 use std::{future::Future, path::Path, sync::Arc};
 
 use futures::FutureExt;
-use gantry_store::{Commands, Identity, Log, Member, Owner, SharedState, Snapshots, Store, StoreConfig};
-use gantry_types::Rev;
-use tokio::{
-    net::TcpListener,
-    sync::{oneshot, watch},
-    task::AbortHandle,
+use gantry_store::{
+    Commands, Identity, Log, Member, OpenError, Owner, RoomWatch, SharedState, Snapshots, Store, StoreConfig,
+    StoreError, Workers, watch,
 };
+use gantry_types::Rev;
+use tokio::{net::TcpListener, sync::oneshot, task::AbortHandle};
+use tonic::service::Routes;
 
 use crate::{
-    care,
+    care::{self, DiskCare},
     changes::Changes,
     checkpoints::Checkpoints,
     compaction,
     config::{Config, raft_config},
-    disk_watch::DiskWatch,
     ending::Ending,
     error::{MembershipError, ProposeError, StartError},
     handover::Handover,
@@ -30,6 +29,7 @@ use crate::{
     raft_types::{Answer, Raft},
     read_index::ReadIndex,
     role::{self, Role, Sight},
+    room::Shortage,
     status::{self, Status},
     verify::Verifier,
 };
@@ -43,6 +43,7 @@ pub struct Consensus {
 struct Node {
     config: Config,
     raft: Raft,
+    log: Log,
     owner: Owner,
     state: SharedState,
     peers: Peers,
@@ -53,11 +54,14 @@ struct Node {
     stopped: watch::Receiver<Option<String>>,
     reads: ReadIndex,
     holding: Holding,
+    shortage: watch::Receiver<Option<Shortage>>,
     members: Members,
     changes: Changes,
     handovers: Changes,
     /// Ended when the node is dropped.
     tasks: Vec<AbortHandle>,
+    /// Dropped with the node, which whoever answers for it sees.
+    ended: watch::Sender<bool>,
 }
 
 impl std::fmt::Debug for Consensus {
@@ -77,20 +81,21 @@ impl Consensus {
     /// cluster and joins none: a new node waits for [`Consensus::init`], or for a leader that was told to add it.
     pub async fn start(mut config: Config) -> Result<Self, StartError> {
         let raft_config = raft_config(&config).map_err(|error| StartError::Config { why: error.to_string() })?;
-        let StoreParts { log, machine, snapshots, owner, state } = open(&mut config).await?;
+        let StoreParts { log, machine, snapshots, owner, state, disk_care } = open(&mut config).await?;
         let (applied_tx, applied) = watch::channel(0);
         let checkpoints = Checkpoints::new(state.read().rev());
         let scrubber = machine.scrubber();
         let machine = Machine::new(machine, log.clone(), applied_tx, checkpoints.clone());
-        let peers = Peers::new(owner.clone(), snapshots.clone());
-        let network = Network::new(config.node_id, peers.clone());
+        let (transport, disks) = (Arc::clone(&config.transport), disk_care.disks.clone());
+        let peers = Peers::new(owner.clone(), snapshots.clone(), transport, disks, Arc::clone(&state));
+        let network = Network::new(config.node_id, peers.clone(), config.snapshots.send_bytes_per_second);
         let raft = Raft::new(config.node_id, Arc::new(raft_config), network, LogStore::new(log.clone()), machine).await;
         let raft = raft.map_err(|fatal| StartError::Recover { why: fatal.to_string() })?;
 
         let (role_tx, role) = watch::channel(Role { node_id: config.node_id, ..Role::default() });
         let (stopped_tx, stopped) = watch::channel(None);
         let ending = Ending::new(raft.clone(), owner.clone(), stopped_tx.clone());
-        let verifier = Verifier::new(raft.clone(), config.node_id, peers.clone(), checkpoints, ending);
+        let verifier = Verifier::new(raft.clone(), config.node_id, peers.clone(), checkpoints, ending.clone());
         let caring = care::begin(scrubber, &verifier, owner.clone(), role.clone(), config.checks);
         let (reads, confirming) = ReadIndex::new(raft.clone(), applied.clone());
         let (holding, changes) = (Holding::new(), Changes::default());
@@ -103,32 +108,23 @@ impl Consensus {
             elected: None,
         };
         let following = role::follow(sight, role_tx, stopped_tx);
-        let members = Members {
-            me: config.member(),
-            raft: raft.clone(),
-            state: Arc::clone(&state),
-            owner: owner.clone(),
-            peers: peers.clone(),
-        };
+        let members = Members::new(config.member(), &raft, &state, &owner, &peers);
         let completing = changes.clone().complete(members.clone());
-        let busy_for = Box::new({
-            let log = log.clone();
-            move || log.busy_for()
-        });
-        let watch = DiskWatch { raft: raft.clone(), busy_for, holding: holding.clone(), timing: config.timing };
-        let compacting = compaction::run(raft.clone(), log, snapshots.clone(), config.snapshots);
+        let handovers = Changes::default();
+        let holds = (holding.clone(), handovers.clone());
+        let (watching, shortage) = disk_care.begin(raft.clone(), holds, config.timing, ending);
+        let compacting = compaction::run(raft.clone(), log.clone(), snapshots.clone(), config.snapshots);
         let tasks = [
             tokio::spawn(confirming).abort_handle(),
             tokio::spawn(following).abort_handle(),
             tokio::spawn(compacting).abort_handle(),
             tokio::spawn(completing).abort_handle(),
-            tokio::spawn(watch.run()).abort_handle(),
         ];
-        let tasks = tasks.into_iter().chain(caring).collect();
-        let handovers = Changes::default();
+        let tasks = tasks.into_iter().chain(caring).chain(watching).collect();
         let node = Node {
             config,
             raft,
+            log,
             owner,
             state,
             peers,
@@ -139,10 +135,12 @@ impl Consensus {
             stopped,
             reads,
             holding,
+            shortage,
             members,
             changes,
             handovers,
             tasks,
+            ended: watch::Sender::new(false),
         };
         Ok(Self { node: Arc::new(node) })
     }
@@ -165,6 +163,11 @@ impl Consensus {
     /// Who leads. `is_leader` is the sign to begin planning.
     pub fn role(&self) -> watch::Receiver<Role> {
         self.node.role.clone()
+    }
+
+    /// What this leader is short of on disks, where it is: then it had better take nothing on that makes the state larger.
+    pub fn shortage(&self) -> Option<Shortage> {
+        self.node.shortage.borrow().clone()
     }
 
     /// Hands an entry to the log, in the order of calls, and returns at once; the proposal ends when the entry is applied
@@ -279,6 +282,16 @@ impl Consensus {
         asked.map_err(|fatal| ProposeError::Stopped { why: fatal.to_string() })
     }
 
+    /// The log, for those who only look.
+    pub fn log(&self) -> Log {
+        self.node.log.clone()
+    }
+
+    /// Who does what takes long.
+    pub fn workers(&self) -> Workers {
+        self.node.log.workers()
+    }
+
     /// What a backup is made of.
     pub(crate) fn for_backup(&self) -> (Snapshots, Identity) {
         (self.node.snapshots.clone(), self.node.owner.identity())
@@ -310,6 +323,12 @@ impl Consensus {
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), tonic::transport::Error> {
         network::serve(self.node.raft.clone(), self.node.peers.clone(), self.verifier(), listener, shutdown).await
+    }
+
+    /// What answers the members, for a transport that is no socket. Ends with this node.
+    pub fn peer_routes(&self) -> Routes {
+        let stopping = self.node.ended.subscribe();
+        network::routes(self.node.raft.clone(), self.node.peers.clone(), self.verifier(), stopping)
     }
 
     /// Ends when this node can no longer take part, with the reason: a failed write, damaged data, or a shutdown. A server
@@ -355,15 +374,27 @@ struct StoreParts {
     snapshots: Snapshots,
     owner: Owner,
     state: SharedState,
+    disk_care: DiskCare,
 }
 
 async fn open(config: &mut Config) -> Result<StoreParts, StartError> {
     let Config { data_dir, cluster, node_id, .. } = &*config;
     let store = StoreConfig { data_dir: data_dir.clone(), cluster: cluster.clone(), node: *node_id };
-    let opened = tokio::task::spawn_blocking(move || Store::open(&store)).await;
-    let Store { log, machine, owner } = opened.map_err(|error| StartError::Recover { why: error.to_string() })??;
+    let (ground, rules) = (config.ground.clone(), config.room);
+    let workers = ground.workers;
+    let opened = workers.run(move || {
+        let opened = Store::open_on(&ground, &store)?;
+        let unusable = |error: StoreError| OpenError::Unusable { dir: store.data_dir.clone(), why: error.to_string() };
+        let mut room = RoomWatch::open_on(&ground, &store.data_dir, rules).map_err(unusable)?;
+        let seen = room.look().map_err(unusable)?;
+        opened.machine.snapshots().keep_free(room.reserve_bytes());
+        Ok::<_, OpenError>((opened, room, seen))
+    });
+    let (Store { log, machine, owner }, room, room_seen) =
+        opened.await.map_err(|error| StartError::Recover { why: error.to_string() })??;
     // The config may still name the id of the node's first life.
     config.node_id = owner.identity().node;
     let (snapshots, state) = (machine.snapshots().clone(), Arc::clone(machine.state()));
-    Ok(StoreParts { log, machine, snapshots, owner, state })
+    let disk_care = DiskCare::new(log.clone(), room, room_seen);
+    Ok(StoreParts { log, machine, snapshots, owner, state, disk_care })
 }

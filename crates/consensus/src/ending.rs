@@ -1,8 +1,7 @@
 //! Why this node stops, when it is not the consensus library that says so.
 
-use gantry_store::Owner;
+use gantry_store::{Log, Owner, watch};
 use gantry_types::Rev;
-use tokio::sync::watch;
 
 use crate::raft_types::Raft;
 
@@ -33,6 +32,13 @@ impl Ending {
             tracing::error!(%error, "the divergence cannot be noted");
         }
         self.because(format!("this replica has diverged: {why}"));
+    }
+
+    /// Ends this node once its log cannot be written. The library hears of it only when it writes the next time, and a node at
+    /// rest would be a member until then that can do nothing.
+    pub(crate) async fn with_log(self, log: Log) {
+        let why = log.failed().await;
+        self.because(format!("the log cannot be written: {why}"));
     }
 
     pub(crate) fn because(&self, why: String) {

@@ -16,6 +16,8 @@ use crate::{
     status::{has_answered, matched, metrics},
 };
 
+/// How long a voter that has been silent may take to answer before it is given up.
+const HEARD: Duration = Duration::from_secs(1);
 /// How long the voter may take to get the last entries. Meanwhile callers wait.
 const DRAIN: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -34,25 +36,35 @@ pub(crate) struct Handover {
 impl Handover {
     /// Hands leadership to `to`, or to the voter that is furthest ahead, and returns who leads then.
     pub(crate) async fn run(self, to: Option<u64>) -> Result<u64, MembershipError> {
-        let seen = metrics(&self.raft);
-        let Some(near) = self.candidates(&seen, to).first().copied() else {
-            return Err(self.nobody(&seen, to));
-        };
+        let (near, seen) = self.candidate(to).await?;
         let (have, want) = (matched(&seen, near), seen.last_log_index.unwrap_or(0));
         if want.saturating_sub(have) > CAUGHT_UP_ENTRIES {
             return Err(MembershipError::Behind { id: near, have, want });
         }
-        self.holding.set(Hold::HandingOver);
+        let _held = self.holding.hold(Hold::HandingOver);
         let told = match self.drained(to).await {
             Ok(chosen) => self.raft.trigger().transfer_leader(chosen).await.map(|()| chosen).map_err(stopped),
             Err(error) => Err(error),
         };
-        let led = match told {
-            Ok(chosen) => self.led(chosen, seen.current_term).await,
-            Err(error) => Err(error),
-        };
-        self.holding.set(Hold::None);
-        led
+        self.led(told?, seen.current_term).await
+    }
+
+    /// The best candidate. One that has just come back, or was dialled anew, may take a moment to answer; meanwhile this node
+    /// leads on.
+    async fn candidate(&self, to: Option<u64>) -> Result<(u64, Metrics), MembershipError> {
+        let deadline = Instant::now() + HEARD;
+        loop {
+            let seen = metrics(&self.raft);
+            if let Some(near) = self.candidates(&seen, to).first().copied() {
+                return Ok((near, seen));
+            }
+            let mut others = seen.membership_config.voter_ids().filter(|id| *id != seen.id);
+            let may_come = others.any(|id| to.is_none_or(|to| to == id));
+            if !may_come || Instant::now() >= deadline {
+                return Err(self.nobody(&seen, to));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Whom leadership may go to, best first: voters that have answered within an election time.

@@ -16,11 +16,12 @@ mod compaction;
 mod config;
 mod consensus;
 mod convert;
-mod disk_watch;
+mod disks;
 mod ending;
 mod error;
 mod handover;
 mod hold;
+mod leading;
 mod log_store;
 mod machine;
 mod membership;
@@ -29,7 +30,9 @@ mod proposal;
 mod raft_types;
 mod read_index;
 mod role;
+mod room;
 mod roster;
+mod runtime;
 mod scrubbing;
 mod status;
 #[cfg(test)]
@@ -42,10 +45,12 @@ pub use config::{CheckRules, Config, SnapshotRules, Timing};
 pub use consensus::{Consensus, owner_of};
 pub use error::{MembershipError, ProposeError, StartError};
 pub use gantry_store::{
-    Applied, Commands, Compacted, EventRing, Identity, LogPos, Member, Membership, OpenError, SharedState, State,
-    StoreError, known_members, set_aside,
+    Applied, Commands, Compacted, EventRing, Ground, Identity, Log, LogPos, Member, Membership, OpenError, RoomRules,
+    SharedState, State, StoreError, Vote, Workers, known_members, set_aside, watch,
 };
+pub use network::{Answering, Carrier, Link, PeerAnswer, PeerCall, Tcp, Transport};
 pub use proposal::{ENTRY_BYTES, Proposal};
 pub use role::Role;
+pub use room::{Shortage, wait_for_room};
 pub use status::{MemberStatus, Standing, Status};
 pub use verify::{MemberHash, Verification};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::{Stream, stream};
-use gantry_store::{Log, LogEntry, ReadLimit};
+use gantry_store::{Log, LogEntry, ReadLimit, StoreError};
 use openraft::{
     OptionalSend, RaftLogReader,
     storage::{IOFlushed, LogState, RaftLogStorage},
@@ -41,8 +41,7 @@ impl LogStore {
         } else {
             // A follower that is far behind, or a restart: RocksDB may have to go to the disk.
             let log = self.log.clone();
-            let read = tokio::task::spawn_blocking(move || log.read(range, limit));
-            read.await.map_err(io::Error::other)??
+            self.log.workers().run(move || log.read(range, limit)).await??
         };
         entries.into_iter().map(entry).collect()
     }
@@ -78,7 +77,8 @@ impl RaftLogReader<Types> for LogStore {
         self.read(start..end, ReadLimit::new(READ_ENTRIES, READ_BYTES)).await
     }
 
-    /// In parts, so that catching up a long log does not take the memory of all of it.
+    /// In parts, so that catching up a long log does not take the memory of all of it. What is applied comes from here, so it
+    /// begins where it was asked to.
     async fn entries_stream<R>(&mut self, range: R) -> impl Stream<Item = io::Result<Entry>> + OptionalSend
     where
         R: RangeBounds<u64> + Clone + Debug + OptionalSend,
@@ -88,6 +88,12 @@ impl RaftLogReader<Types> for LogStore {
             let reader = reader.clone();
             async move {
                 let part = reader.read(rest.clone(), ReadLimit::new(READ_ENTRIES, READ_BYTES)).await?;
+                if let Some(first) = part.first()
+                    && first.log_id.index != rest.start
+                {
+                    let last = rest.start.saturating_sub(1);
+                    return Err(StoreError::Gap { index: first.log_id.index, last: format!("entry {last}") }.into());
+                }
                 let next = part.last().map(|last| last.log_id.index + 1..rest.end);
                 Ok::<_, io::Error>(next.map(|next| (stream::iter(part.into_iter().map(Ok)), next)))
             }
@@ -143,5 +149,30 @@ impl RaftLogStorage<Types> for LogStore {
     async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
         self.log.purge(log_pos(log_id));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+    use gantry_store::{LogPos, Store, StoreConfig};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_applied_begins_where_it_was_asked_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = StoreConfig { data_dir: dir.path().to_owned(), cluster: "north".to_owned(), node: 1 };
+        let Store { log, .. } = Store::open(&config).unwrap();
+        let entries =
+            (0..10).map(|index| LogEntry { pos: LogPos::new(1, 1, index), payload: gantry_store::Payload::Blank });
+        log.append(entries.collect(), Box::new(drop));
+        log.purge(LogPos::new(1, 1, 5));
+        let mut store = LogStore::new(log);
+        let mut read = async |range| store.entries_stream(range).await.collect::<Vec<io::Result<Entry>>>().await;
+        let whole: Vec<u64> = read(6..10).await.into_iter().map(|entry| entry.unwrap().log_id.index).collect();
+        assert_eq!(whole, [6, 7, 8, 9]);
+        let gap = read(3..10).await.swap_remove(0).unwrap_err().to_string();
+        assert!(gap.contains("log entry 6 does not follow entry 2"), "{gap}");
     }
 }

@@ -1,15 +1,15 @@
 //! The store's state machine behind the consensus library's traits.
 
-use std::io;
+use std::{io, time::Duration};
 
 use futures::{Stream, StreamExt};
-use gantry_store::{Build, Log, LogEntry, SnapshotFile, StateMachine, StoreError};
+use gantry_store::watch;
+use gantry_store::{Build, Log, LogEntry, SnapshotFile, SnapshotSource, StateMachine, StoreError};
 use gantry_types::Rev;
 use openraft::{
     OptionalSend, RaftSnapshotBuilder,
     storage::{ApplyResponder, EntryResponder, RaftStateMachine, Snapshot, SnapshotMeta},
 };
-use tokio::sync::watch;
 
 use crate::{
     checkpoints::{self, Checkpoints},
@@ -19,6 +19,14 @@ use crate::{
 
 /// Bytes of entries applied as one batch: bounds how long readers of the state wait.
 const BATCH_BYTES: usize = 1 << 20;
+
+/// Whoever plans over a large fleet may hold the state for half a second. In between, apply gives its thread back, and those
+/// who only read theirs: heartbeats wait for threads too.
+const LOCK_WAIT: Duration = Duration::from_millis(10);
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
+
+/// Between two looks for the room that a snapshot needs.
+const ROOM_PAUSE: Duration = Duration::from_secs(2);
 
 type Meta = SnapshotMeta<LeaderId, u64, Addresses>;
 pub(crate) type RaftSnapshot = Snapshot<LeaderId, u64, Addresses, SnapshotFile>;
@@ -44,12 +52,21 @@ impl Machine {
         self.checkpoints.follow(rev, checkpoints::finished(begun));
     }
 
+    async fn builder(&self) -> Builder {
+        Builder { build: Some(self.machine.begin_snapshot().await), source: self.machine.snapshot_source() }
+    }
+
     async fn apply_batch(&mut self, batch: &mut Batch) -> io::Result<()> {
         let Some(last) = batch.entries.last() else { return Ok(()) };
         let rev = last.pos.index;
         // The state must not come ahead of the log it came from, in the one WAL that they share.
-        self.log.written(rev + 1).await?;
-        let results = self.machine.apply(&batch.entries)?;
+        self.log.written(last.pos).await?;
+        let results = loop {
+            match self.machine.try_apply(&batch.entries, LOCK_WAIT)? {
+                Some(results) => break results,
+                None => tokio::time::sleep(LOCK_PAUSE).await,
+            }
+        };
         self.applied.send_replace(rev);
         for (responder, result) in batch.responders.drain(..).zip(results) {
             if let Some(responder) = responder {
@@ -109,16 +126,18 @@ impl RaftStateMachine<Types> for Machine {
     }
 
     async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Builder> {
-        Some(Builder { build: Some(self.machine.begin_snapshot().await) })
+        Some(self.builder().await)
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder { build: Some(self.machine.begin_snapshot().await) }
+        self.builder().await
     }
 
     async fn install_snapshot(&mut self, _meta: &Meta, snapshot: SnapshotFile) -> io::Result<()> {
+        // What was cut off the log for it must not be there beside it after a crash.
+        self.log.settled().await?;
         let install = self.machine.install(snapshot);
-        tokio::task::spawn_blocking(install).await.map_err(io::Error::other)??;
+        self.machine.workers().run(install).await??;
         let rev = self.machine.state().read().rev();
         self.checkpoints.passes(rev);
         self.applied.send_replace(rev);
@@ -130,16 +149,52 @@ impl RaftStateMachine<Types> for Machine {
     }
 }
 
-/// Waits for a snapshot whose view of the state is already taken.
+/// Waits for a snapshot whose view of the state is already taken. Where there is no room for it, it waits for room, and takes
+/// another view then: a node without a new snapshot is as good as before, one that ends for it is not.
 pub(crate) struct Builder {
     build: Option<Result<Build, StoreError>>,
+    source: SnapshotSource,
 }
 
 impl RaftSnapshotBuilder<Types> for Builder {
     type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> io::Result<RaftSnapshot> {
-        let build = self.build.take().ok_or_else(|| io::Error::other("a snapshot builder builds one snapshot"))?;
-        raft_snapshot(build?.finish().await?)
+        let mut build = self.build.take().ok_or_else(|| io::Error::other("a snapshot builder builds one snapshot"))?;
+        loop {
+            let built = match build {
+                Ok(build) => build.finish().await,
+                Err(error) => Err(error),
+            };
+            match built {
+                Err(error) if error.is_full() => tokio::time::sleep(ROOM_PAUSE).await,
+                built => return raft_snapshot(built?),
+            }
+            build = self.source.begin().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gantry_store::{Store, StoreConfig};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_snapshot_without_room_waits_for_it_and_ends_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = StoreConfig { data_dir: dir.path().to_owned(), cluster: "north".to_owned(), node: 1 };
+        let Store { log, machine, .. } = Store::open(&config).unwrap();
+        let snapshots = machine.snapshots().clone();
+        snapshots.keep_free(u64::MAX / 2);
+        let mut machine = Machine::new(machine, log, watch::channel(0).0, Checkpoints::new(0));
+        let mut builder = machine.get_snapshot_builder().await;
+        let building = tokio::spawn(async move { builder.build_snapshot().await });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!building.is_finished(), "{:?}", building.await);
+        snapshots.keep_free(0);
+        let built = tokio::time::timeout(ROOM_PAUSE * 10, building).await.unwrap().unwrap();
+        assert!(built.is_ok() && snapshots.current().is_some(), "{built:?}");
     }
 }

@@ -18,13 +18,15 @@ use openraft::{
 use crate::{
     config::CAUGHT_UP_ENTRIES,
     error::MembershipError,
-    network::Peers,
+    network::{NotMet, Peers},
     raft_types::{Addresses, Raft, Types, pointed_to},
     status::metrics,
 };
 
 /// How long a learner may take to catch up before its promotion is refused.
 const CATCH_UP: Duration = Duration::from_secs(30);
+/// How long the first members may take to hear of their cluster.
+const FOUND: Duration = Duration::from_secs(3);
 /// How often that is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Ids that are given begin here; smaller ones are left to those who number their nodes themselves.
@@ -45,6 +47,11 @@ pub(crate) struct Members {
 }
 
 impl Members {
+    pub(crate) fn new(me: Member, raft: &Raft, state: &SharedState, owner: &Owner, peers: &Peers) -> Self {
+        let (raft, state) = (raft.clone(), SharedState::clone(state));
+        Self { me, raft, state, owner: owner.clone(), peers: peers.clone() }
+    }
+
     /// Forms a cluster of `members`, of which this node is one.
     pub(crate) async fn init(&self, members: Vec<Member>) -> Result<(), MembershipError> {
         let nodes = by_id(members)?;
@@ -70,12 +77,29 @@ impl Members {
         if !joined {
             return Err(MembershipError::AlreadyFormed);
         }
+        let others: Vec<Member> = nodes.values().filter(|member| member.id != self.me.id).cloned().collect();
         let nodes: BTreeMap<u64, Addresses> = nodes.into_values().map(Addresses::of).collect();
         self.raft.initialize(nodes).await.map_err(|error| match error {
             RaftError::APIError(InitializeError::NotAllowed(_)) => MembershipError::AlreadyFormed,
             RaftError::APIError(InitializeError::NotInMembers(error)) => MembershipError::refused(error.to_string()),
             RaftError::Fatal(fatal) => stopped(fatal),
-        })
+        })?;
+        self.wait_until_found(&others).await;
+        Ok(())
+    }
+
+    /// Waits until the first members know of their cluster: one that hears of it much later is taken for one that has
+    /// forgotten it.
+    async fn wait_until_found(&self, others: &[Member]) {
+        let know = others.iter().map(async |other| {
+            while let Err(why) = self.peers.greet(other.id, &other.raft_addr, false).await {
+                tracing::debug!(node = other.id, %why, "a first member does not know of the cluster yet");
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        });
+        if tokio::time::timeout(FOUND, futures::future::join_all(know)).await.is_err() {
+            tracing::warn!("not all first members know of the cluster yet: start those that are not running soon");
+        }
     }
 
     /// An id that no node has or ever had: it is counted by the index of a log entry made for it.
@@ -94,7 +118,7 @@ impl Members {
         if self.may_add(&member)? {
             return Ok(());
         }
-        self.peers.greet(member.id, &member.raft_addr, true).await.map_err(MembershipError::refused)?;
+        self.peers.greet(member.id, &member.raft_addr, true).await.map_err(not_met)?;
         let (id, addresses) = Addresses::of(member);
         self.raft.add_learner(id, addresses, false).await.map(drop).map_err(failed)
     }
@@ -157,7 +181,9 @@ impl Members {
             return Ok(());
         }
         if !voters.remove(&old) {
-            return Err(MembershipError::refused(format!("node {old} is not a voter: there is nothing to replace")));
+            return Err(MembershipError::refused(format!(
+                "node {old} is not a voter: there is nothing to replace, join without that"
+            )));
         }
         if !self.is_learner(new)? {
             return Err(MembershipError::refused(format!("node {new} has a vote already: remove node {old} instead")));
@@ -178,7 +204,7 @@ impl Members {
         }
         self.addresses_are_free(&member)?;
         if member.id != self.me.id {
-            self.peers.greet(member.id, &member.raft_addr, false).await.map_err(MembershipError::refused)?;
+            self.peers.meet(member.id, &member.raft_addr).await.map_err(not_met)?;
         } else if member != self.me {
             let Member { id, raft_addr, client_addr } = &self.me;
             let why = format!("node {id} runs at {raft_addr} for peers and {client_addr} for clients, not as given");
@@ -280,7 +306,7 @@ impl Members {
         self.members().remove(&id)
     }
 
-    fn voters(&self) -> BTreeSet<u64> {
+    pub(crate) fn voters(&self) -> BTreeSet<u64> {
         metrics(&self.raft).membership_config.voter_ids().collect()
     }
 
@@ -313,6 +339,10 @@ fn check(member: &Member) -> Result<(), MembershipError> {
         }
     }
     Ok(())
+}
+
+fn not_met(why: NotMet) -> MembershipError {
+    MembershipError::refused(why.to_string())
 }
 
 pub(crate) fn stopped(fatal: openraft::errors::Fatal<Types>) -> MembershipError {

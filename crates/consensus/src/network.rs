@@ -4,13 +4,20 @@ mod append;
 mod check;
 mod client;
 mod heartbeat;
+mod link;
 mod peers;
 mod server;
 mod snapshot;
 
 use std::time::Duration;
 
-pub(crate) use self::{check::CheckClient, client::Network, peers::Peers, server::serve};
+pub use self::link::{Answering, Carrier, Link, PeerAnswer, PeerCall, Tcp, Transport};
+pub(crate) use self::{
+    check::CheckClient,
+    client::Network,
+    peers::{NotMet, Peers},
+    server::{routes, serve},
+};
 
 /// Largest message taken: entries are read in parts of two megabytes, and one entry is at most one.
 const MESSAGE_BYTES: usize = 16 << 20;

@@ -3,12 +3,12 @@
 use gantry_store::{Applied, Commands, Member};
 use openraft::{
     EntryPayload, OptionalSend, RaftTypeConfig,
-    impls::{BoxedErrorSource, InlineBatch, TokioRuntime, Vote as RaftVote, leader_id_adv},
+    impls::{BoxedErrorSource, InlineBatch, Vote as RaftVote, leader_id_adv},
     raft::responder::Responder,
 };
 use tokio::sync::oneshot;
 
-use crate::machine::Machine;
+use crate::{machine::Machine, runtime::Runtime};
 
 /// The library's types as this cluster uses them. Leaders are told apart by term and node: two candidates of one term do
 /// not block each other, the higher node id wins.
@@ -26,7 +26,7 @@ impl RaftTypeConfig for Types {
     type Vote = RaftVote<LeaderId>;
     type Payload = Payload;
     type Entry = openraft::Entry<LeaderId, Self::Payload>;
-    type AsyncRuntime = TokioRuntime;
+    type AsyncRuntime = Runtime;
     type Responder<T>
         = Answer<T>
     where

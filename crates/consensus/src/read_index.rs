@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use gantry_store::watch;
 use gantry_types::Rev;
 use openraft::{
     ReadPolicy,
     errors::{LinearizableReadError, RaftError},
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     error::ProposeError,

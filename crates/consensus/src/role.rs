@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use gantry_store::{Member, SharedState};
+use gantry_store::{Member, SharedState, watch};
 use gantry_types::Rev;
 use openraft::{Instant as _, async_runtime::watch::WatchReceiver};
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     config::Timing,
@@ -54,10 +54,11 @@ pub(crate) async fn follow(mut sight: Sight, role: watch::Sender<Role>, stopped:
     loop {
         let seen = metrics.borrow_and_update().clone();
         sight.note_election(&seen);
-        let next = sight.role(&seen, *hold.borrow_and_update());
+        let next = sight.role(&seen, hold.borrow_and_update().why());
         let (leads, ready) = (seen.state.is_leader(), next.is_leader);
         role.send_if_modified(|role| std::mem::replace(role, next.clone()) != next);
         let changed = tokio::select! {
+            biased;
             changed = metrics.changed() => changed.is_ok(),
             changed = hold.changed() => changed.is_ok(),
             applied = sight.applied.changed(), if leads && !ready => applied.is_ok(),

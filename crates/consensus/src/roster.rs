@@ -1,7 +1,6 @@
 //! Keeps the members' addresses where they can be read when nothing else can.
 
 use gantry_store::{Member, Owner};
-use openraft::async_runtime::watch::WatchReceiver;
 
 use crate::raft_types::Raft;
 
@@ -17,8 +16,8 @@ pub(crate) async fn run(raft: Raft, owner: Owner) {
         };
         if !members.is_empty() && members != noted {
             noted.clone_from(&members);
-            let owner = owner.clone();
-            let written = tokio::task::spawn_blocking(move || owner.note_members(members)).await;
+            let noting = owner.clone();
+            let written = owner.workers().run(move || noting.note_members(members)).await;
             // Of use only on the day of a disaster: nothing stops for it.
             if let Ok(Err(error)) = written {
                 tracing::warn!(%error, "the members cannot be noted");

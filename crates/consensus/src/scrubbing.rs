@@ -39,8 +39,9 @@ pub(crate) async fn run(scrubber: Scrubber, raft: Raft, ending: Ending, rules: C
 }
 
 async fn walk(scrubber: &Scrubber, bytes_per_second: u64, stop: &StopOnDrop) -> Result<Scrubbed, StoreError> {
+    let workers = scrubber.workers();
     let (scrubber, stop) = (scrubber.clone(), Arc::clone(&stop.0));
-    let walked = tokio::task::spawn_blocking(move || {
+    let walked = workers.run(move || {
         // Dropped before the result is told: whoever waits may close the database next.
         let scrubber = scrubber;
         scrubber.walk(bytes_per_second, &|| stop.load(Ordering::Relaxed))

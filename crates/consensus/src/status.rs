@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use gantry_store::{LogPos, Member};
+use gantry_store::{LogPos, Member, Vote};
 use openraft::{Instant, LogIdOptionExt};
 
 use crate::{
-    convert::log_pos,
+    convert::{log_pos, stored_vote},
     raft_types::{Raft, Types},
 };
 
@@ -40,6 +40,8 @@ pub struct Status {
     pub cluster_id: u64,
     pub standing: Standing,
     pub term: u64,
+    /// The newest vote that it gave, or the leader that it follows.
+    pub vote: Vote,
     pub leader: Option<u64>,
     pub last_log: Option<u64>,
     pub committed: Option<LogPos>,
@@ -93,6 +95,7 @@ pub(crate) fn describe(metrics: &Metrics, cluster: String, cluster_id: u64) -> S
         cluster_id,
         standing: standing(metrics),
         term: metrics.current_term,
+        vote: stored_vote(&metrics.vote),
         leader: metrics.current_leader,
         last_log: metrics.last_log_index,
         committed: metrics.local_committed.map(log_pos),

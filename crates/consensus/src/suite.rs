@@ -1,12 +1,12 @@
 //! The consensus library's own storage suite, on the real store.
 
+use gantry_store::watch;
 use gantry_store::{Store, StoreConfig};
 use openraft::{
     StorageError,
     testing::log::{StoreBuilder, Suite},
 };
 use tempfile::TempDir;
-use tokio::sync::watch;
 
 use crate::{checkpoints::Checkpoints, log_store::LogStore, machine::Machine, raft_types::Types};
 

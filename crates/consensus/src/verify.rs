@@ -179,7 +179,7 @@ fn majority(members: &[MemberHash]) -> Option<u128> {
 }
 
 /// Compares on a schedule, while this node leads.
-pub(crate) async fn run(verifier: Verifier, role: tokio::sync::watch::Receiver<Role>, every: Duration) {
+pub(crate) async fn run(verifier: Verifier, role: gantry_store::watch::Receiver<Role>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         if !role.borrow().is_leader {

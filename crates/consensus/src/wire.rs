@@ -83,7 +83,17 @@ pub(crate) fn append_to_wire(request: AppendEntriesRequest<Types>, peer: Option<
     }
 }
 
+/// The entries follow each other and `previous`: a leader that purged its log while it read may send some that do not, and the
+/// library takes for granted that they do.
 pub(crate) fn append_from_wire(request: proto::AppendRequest) -> Result<AppendEntriesRequest<Types>, Malformed> {
+    let mut next = request.previous.map_or(Some(0), |previous| previous.index.checked_add(1));
+    for entry in &request.entries {
+        let index = required(entry.pos, "position")?.index;
+        if next != Some(index) {
+            return Err(Malformed { what: format!("entry {index} does not follow the one before it") });
+        }
+        next = index.checked_add(1);
+    }
     let entries: Result<Vec<Entry>, Malformed> = request.entries.into_iter().map(entry_from_wire).collect();
     Ok(AppendEntriesRequest {
         vote: required_vote(request.vote)?,
@@ -100,7 +110,7 @@ pub(crate) fn appended_to_wire(result: StreamAppendResult<Types>, peer: Option<p
         Err(StreamAppendError::Conflict(at)) => Wire::Conflict(log_pos(at)),
         Err(StreamAppendError::HigherVote(vote)) => Wire::HigherVote(stored_vote(&vote)),
     };
-    proto::AppendResponse { peer, result: Some(result) }
+    proto::AppendResponse { peer, result: Some(result), disk: None }
 }
 
 pub(crate) fn appended_from_wire(response: proto::AppendResponse) -> Result<StreamAppendResult<Types>, Malformed> {
@@ -194,5 +204,7 @@ pub(crate) fn transferred_from_wire(
     })
 }
 
+#[cfg(test)]
+mod format_tests;
 #[cfg(test)]
 mod tests;

@@ -1,20 +1,23 @@
 //! Applying committed entries: the only way the state changes, but for a snapshot.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use gantry_fleet::Fleet;
+use gantry_fleet::{FEATURE_LEVEL_MAX, Fleet, Row};
 use gantry_machine::{Entry, Outcome};
 use gantry_types::Rev;
 use parking_lot::{RwLock, RwLockWriteGuard};
 use prost::Message;
-use rocksdb::{IteratorMode, WriteBatch};
 
 use crate::{
-    LogEntry, LogPos, Membership, Payload, SharedState, State, engine::Engine, error::StoreError, family, meta,
+    LogEntry, LogPos, Membership, Payload, SharedState, State,
+    error::StoreError,
+    family,
+    kv::{Batch, Column, KvEngine},
+    load, meta,
 };
 
 /// Keys of the meta column family that belong to the state.
-pub(crate) const APPLIED: &[u8] = b"applied";
+pub const APPLIED: &[u8] = b"applied";
 pub(crate) const MEMBERSHIP: &[u8] = b"membership";
 
 /// What an entry's commands came to, in their order.
@@ -26,22 +29,19 @@ pub struct Applied {
 
 /// Applies entries to the state in memory and writes what changed.
 pub(crate) struct Applier {
-    engine: Arc<Engine>,
+    engine: Arc<dyn KvEngine>,
     state: SharedState,
     key: Vec<u8>,
     value: Vec<u8>,
 }
 
 impl Applier {
-    /// Rebuilds the state from the rows in RocksDB.
-    pub(crate) fn load(engine: Arc<Engine>) -> Result<Self, StoreError> {
-        let applied: Option<LogPos> = read_meta(&engine, APPLIED)?;
-        let membership: Option<Membership> = read_meta(&engine, MEMBERSHIP)?;
+    /// Rebuilds the state from the rows in the database.
+    pub(crate) fn load(engine: Arc<dyn KvEngine>) -> Result<Self, StoreError> {
+        let applied: Option<LogPos> = read_meta(&*engine, APPLIED)?;
+        let membership: Option<Membership> = read_meta(&*engine, MEMBERSHIP)?;
         let mut state = State { applied, membership: Arc::new(membership.unwrap_or_default()), ..State::default() };
-        for row in engine.db().iterator_cf(engine.state(), IteratorMode::Start) {
-            let (key, value) = row.map_err(StoreError::engine("read the state"))?;
-            load_row(&mut state.fleet, &key, &value)?;
-        }
+        state.fleet = load::fleet(engine.rows(Column::State, (&[], None)))?;
         state.events.restart_at(state.rev());
         Ok(Self { engine, state: Arc::new(RwLock::new(state)), key: Vec::new(), value: Vec::new() })
     }
@@ -52,14 +52,19 @@ impl Applier {
 
     /// Applies `entries`, which follow what was applied before: one result an entry, nothing for one without commands.
     /// Everything they changed is written as one batch, together with the position and the membership.
-    pub(crate) fn apply(&mut self, entries: &[LogEntry]) -> Result<Vec<Option<Applied>>, StoreError> {
-        let Some(last) = entries.last() else { return Ok(Vec::new()) };
+    /// Nothing, and nothing done, where readers hold the state for longer than `patience`.
+    pub(crate) fn apply(
+        &mut self,
+        entries: &[LogEntry],
+        patience: Duration,
+    ) -> Result<Option<Vec<Option<Applied>>>, StoreError> {
+        let Some(last) = entries.last() else { return Ok(Some(Vec::new())) };
         // Decoding needs no lock.
         let decoded: Result<Vec<Option<Arc<Entry>>>, StoreError> = entries.iter().map(commands).collect();
         let decoded = decoded?;
         let mut membership = None;
         let mut results = Vec::with_capacity(entries.len());
-        let mut state = self.state.write();
+        let Some(mut state) = self.state.try_write_for(patience) else { return Ok(None) };
         for (entry, commands) in entries.iter().zip(&decoded) {
             if let Payload::Membership(next) = &entry.payload {
                 membership = Some(Arc::new(state.membership.succeeded_by(next)));
@@ -75,24 +80,24 @@ impl Applier {
         let state = RwLockWriteGuard::downgrade(state);
         changes.sort_unstable();
         changes.dedup();
-        let mut batch = WriteBatch::default();
+        let mut batch = Batch::default();
         for change in &changes {
             family::key(change, &mut self.key);
             match state.fleet.row(change) {
                 Some(row) => {
                     family::value(&row, &mut self.value);
-                    batch.put_cf(self.engine.state(), &self.key, &self.value);
+                    batch.put(Column::State, &self.key, &self.value);
                 }
-                None => batch.delete_cf(self.engine.state(), &self.key),
+                None => batch.delete(Column::State, &self.key),
             }
         }
         drop(state);
-        batch.put_cf(self.engine.meta(), APPLIED, meta::encode(&last.pos));
+        batch.put(Column::Meta, APPLIED, meta::encode(&last.pos));
         if let Some(membership) = membership {
-            batch.put_cf(self.engine.meta(), MEMBERSHIP, meta::encode(&*membership));
+            batch.put(Column::Meta, MEMBERSHIP, meta::encode(&*membership));
         }
-        self.engine.write("write the state", batch)?;
-        Ok(results)
+        self.engine.write("write the state", &batch)?;
+        Ok(Some(results))
     }
 }
 
@@ -114,10 +119,29 @@ fn apply_commands(state: &mut State, rev: Rev, entry: &Entry) -> Applied {
 }
 
 pub(crate) fn load_row(fleet: &mut Fleet, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-    let row = family::decode(key, value)?;
-    fleet.load(row).map_err(|why| StoreError::damaged(format!("the row under key {}", family::hex(key)), why))
+    put_row(fleet, family::decode(key, value)?)
 }
 
-pub(crate) fn read_meta<M: Message + Default>(engine: &Engine, key: &'static [u8]) -> Result<Option<M>, StoreError> {
-    engine.read_meta(key)?.map(|bytes| meta::decode(key, &bytes)).transpose()
+/// Adds a row that was decoded.
+pub(crate) fn put_row(fleet: &mut Fleet, row: Row) -> Result<(), StoreError> {
+    // Sound, and written by a newer version: what is taken for damage would be given up.
+    if let Row::Meta(meta) = &row
+        && meta.feature_level > FEATURE_LEVEL_MAX
+    {
+        let (what, found) = ("the state, by its feature level,".to_owned(), meta.feature_level);
+        return Err(StoreError::Version { what, found, known: FEATURE_LEVEL_MAX });
+    }
+    let change = family::change(&row);
+    fleet.load(row).map_err(|why| {
+        let mut key = Vec::new();
+        family::key(&change, &mut key);
+        StoreError::damaged(format!("the row under key {}", family::hex(&key)), why)
+    })
+}
+
+pub(crate) fn read_meta<M: Message + Default>(
+    engine: &dyn KvEngine,
+    key: &'static [u8],
+) -> Result<Option<M>, StoreError> {
+    engine.get(Column::Meta, key)?.map(|bytes| meta::decode(key, &bytes)).transpose()
 }

@@ -1,15 +1,16 @@
 //! The one RocksDB of a node: its column families and its settings.
 
-use std::path::Path;
+use std::{any::Any, path::Path, sync::Arc};
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Options,
-    WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction,
+    IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
 use crate::{
-    dir_lock::DirLock,
     error::{OpenError, StoreError},
+    kv::{Batch, Change, Column, Engines, KvEngine, Rows, View},
+    log::manifest::{self, Manifest},
 };
 
 /// Of the data directory.
@@ -36,6 +37,8 @@ const BACKGROUND_BYTES_PER_SECOND: i64 = 128 << 20;
 const BACKGROUND_REFILL_US: i64 = 10_000;
 const BACKGROUND_FAIRNESS: i32 = 10;
 const BLOCK_BYTES: usize = 32 << 10;
+/// Of walks over all rows, as a start makes one over the state.
+const READ_AHEAD_BYTES: usize = 2 << 20;
 const INFO_LOG_BYTES: usize = 4 << 20;
 const INFO_LOG_FILES: usize = 3;
 
@@ -44,7 +47,7 @@ const INFO_LOG_FILES: usize = 3;
 pub(crate) struct Engine {
     db: DB,
     /// Given back after the database is closed.
-    _lock: Option<DirLock>,
+    _lock: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Engine {
@@ -72,43 +75,114 @@ impl Engine {
         Ok(Self { db: db.map_err(StoreError::engine("open the database"))?, _lock: None })
     }
 
-    /// With the lock of its directory, for as long as it is open.
-    pub(crate) fn holding(self, lock: DirLock) -> Self {
-        Self { _lock: Some(lock), ..self }
+    fn family(&self, column: Column) -> &ColumnFamily {
+        self.db.cf_handle(name(column)).expect("the column family was opened with the database and is never dropped")
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Engine({})", self.db.path().display())
+    }
+}
+
+fn name(column: Column) -> &'static str {
+    match column {
+        Column::Log => LOG,
+        Column::State => STATE,
+        Column::Meta => META,
+    }
+}
+
+/// Opens RocksDB.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RocksDb;
+
+impl Engines for RocksDb {
+    fn open(&self, data_dir: &Path, lock: Box<dyn Any + Send + Sync>) -> Result<Arc<dyn KvEngine>, OpenError> {
+        let engine = Engine::open(data_dir)?;
+        Ok(Arc::new(Engine { _lock: Some(lock), ..engine }))
     }
 
-    pub(crate) fn db(&self) -> &DB {
-        &self.db
+    fn manifest(&self, data_dir: &Path) -> Option<Manifest> {
+        manifest::current(data_dir)
+    }
+}
+
+impl KvEngine for Engine {
+    fn write(&self, doing: &'static str, batch: &Batch) -> Result<(), StoreError> {
+        let families = [Column::Log, Column::State, Column::Meta].map(|column| self.family(column));
+        let mut rocks = WriteBatch::with_capacity_bytes(batch.size_bytes());
+        for (column, change) in batch.changes() {
+            let family = families[column as usize];
+            match change {
+                Change::Put { key, value } => rocks.put_cf(family, key, value),
+                Change::Delete { key } => rocks.delete_cf(family, key),
+                Change::DeleteRange { from, to } => rocks.delete_range_cf(family, from, to),
+            }
+        }
+        self.db.write_opt(rocks, &WriteOptions::default()).map_err(StoreError::engine(doing))
     }
 
-    pub(crate) fn log(&self) -> &ColumnFamily {
-        self.family(LOG)
-    }
-
-    pub(crate) fn state(&self) -> &ColumnFamily {
-        self.family(STATE)
-    }
-
-    pub(crate) fn meta(&self) -> &ColumnFamily {
-        self.family(META)
-    }
-
-    fn family(&self, name: &'static str) -> &ColumnFamily {
-        self.db.cf_handle(name).expect("the column family was opened with the database and is never dropped")
-    }
-
-    /// Writes a batch into memory and the WAL's buffer. It is durable after the next [`Engine::sync`].
-    pub(crate) fn write(&self, doing: &'static str, batch: WriteBatch) -> Result<(), StoreError> {
-        self.db.write_opt(batch, &WriteOptions::default()).map_err(StoreError::engine(doing))
-    }
-
-    /// Makes everything written so far durable. Other writers go on meanwhile.
-    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+    fn sync(&self) -> Result<(), StoreError> {
         self.db.flush_wal(true).map_err(StoreError::engine("sync the write-ahead log"))
     }
 
-    pub(crate) fn read_meta(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.db.get_cf(self.meta(), key).map_err(StoreError::engine("read a meta record"))
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.db.get_cf(self.family(column), key).map_err(StoreError::engine(reading(column)))
+    }
+
+    fn rows<'a>(&'a self, column: Column, (from, to): (&[u8], Option<&[u8]>)) -> Rows<'a> {
+        // Bounded on both sides, so that it never walks over the tombstones of what was purged.
+        let mut options = passing();
+        options.set_iterate_lower_bound(from);
+        match to {
+            Some(to) => options.set_iterate_upper_bound(to),
+            None => options.set_readahead_size(READ_AHEAD_BYTES),
+        }
+        let mode = IteratorMode::From(from, Direction::Forward);
+        let rows = self.db.iterator_cf_opt(self.family(column), options, mode);
+        Box::new(rows.map(move |row| row.map_err(StoreError::engine(reading(column)))))
+    }
+
+    fn view<'a>(&'a self) -> Box<dyn View + 'a> {
+        Box::new(EngineView { engine: self, snapshot: self.db.snapshot() })
+    }
+
+    fn drop_range(&self, column: Column, (from, to): (&[u8], &[u8])) -> Result<(), StoreError> {
+        let dropped = self.db.delete_file_in_range_cf(self.family(column), from, to);
+        dropped.map_err(StoreError::engine("drop whole files"))
+    }
+}
+
+struct EngineView<'a> {
+    engine: &'a Engine,
+    snapshot: rocksdb::Snapshot<'a>,
+}
+
+impl View for EngineView<'_> {
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.snapshot.get_cf(self.engine.family(column), key).map_err(StoreError::engine(reading(column)))
+    }
+
+    fn rows<'a>(&'a self, column: Column) -> Rows<'a> {
+        let rows = self.snapshot.iterator_cf_opt(self.engine.family(column), passing(), IteratorMode::Start);
+        Box::new(rows.map(move |row| row.map_err(StoreError::engine(reading(column)))))
+    }
+}
+
+/// Of a walk over rows that nobody will look at again soon.
+fn passing() -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.fill_cache(false);
+    options
+}
+
+fn reading(column: Column) -> &'static str {
+    match column {
+        Column::Log => "read the log",
+        Column::State => "read the state",
+        Column::Meta => "read a meta record",
     }
 }
 

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::{LogPos, position::show};
+
 /// A failed read or write of the store. None of them is retried: the process ends, and a restart starts from what is
 /// durable.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -18,12 +20,23 @@ pub enum StoreError {
     /// Bytes that were written are not what is read.
     #[error("{what} is damaged: {why}: restore this node from its peers (remove it, then add it with a new id)")]
     Damaged { what: String, why: String },
+    /// Somebody else is at it.
+    #[error("{what}: {why}")]
+    Busy { what: String, why: &'static str },
+    /// Too little of the disk is left for something that can wait: nothing of it is left behind.
+    #[error(
+        "there is no room for {what}: {free_bytes} bytes are free of the {need_bytes} that it needs: free or add disk space"
+    )]
+    NoRoom { what: &'static str, free_bytes: u64, need_bytes: u64 },
     /// Bytes written by a newer version.
-    #[error("{what} has format version {found}, this program knows {known}: start the newer version of gantry")]
+    #[error("{what} has version {found}, this program knows {known}: start the newer version of gantry")]
     Version { what: String, found: u32, known: u32 },
     /// Committed commands that this program cannot apply.
     #[error("log entry {index} cannot be applied: {source}")]
     Entry { index: u64, source: gantry_machine::EntryError },
+    /// An entry that has no place there: nothing was written.
+    #[error("log entry {index} does not follow {last}, the last one there is")]
+    Gap { index: u64, last: String },
     /// An earlier write failed; nothing is written any more.
     #[error("the log writer has stopped: {why}")]
     Stopped { why: String },
@@ -50,8 +63,28 @@ impl StoreError {
                     || ["No such file", "while reading", "truncated"].iter().any(|why| source.as_ref().contains(why));
                 kind == rocksdb::ErrorKind::Corruption || (kind == rocksdb::ErrorKind::IOError && gone())
             }
-            Self::Io { .. } | Self::Version { .. } | Self::Entry { .. } | Self::Stopped { .. } => false,
+            Self::Io { .. }
+            | Self::Busy { .. }
+            | Self::NoRoom { .. }
+            | Self::Version { .. }
+            | Self::Entry { .. }
+            | Self::Gap { .. }
+            | Self::Stopped { .. } => false,
         }
+    }
+
+    /// It goes once there is room on the disk.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::NoRoom { .. } => true,
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            _ => false,
+        }
+    }
+
+    /// `last` is the last entry there is.
+    pub fn gap(index: u64, last: Option<LogPos>) -> Self {
+        Self::Gap { index, last: show(last) }
     }
 
     pub(crate) fn damaged(what: impl Into<String>, why: impl Into<String>) -> Self {
@@ -63,9 +96,12 @@ impl From<StoreError> for io::Error {
     fn from(error: StoreError) -> Self {
         let kind = match &error {
             StoreError::Io { source, .. } => source.kind(),
-            StoreError::Damaged { .. } | StoreError::Version { .. } | StoreError::Entry { .. } => {
-                io::ErrorKind::InvalidData
-            }
+            StoreError::Damaged { .. }
+            | StoreError::Version { .. }
+            | StoreError::Entry { .. }
+            | StoreError::Gap { .. } => io::ErrorKind::InvalidData,
+            StoreError::Busy { .. } => io::ErrorKind::ResourceBusy,
+            StoreError::NoRoom { .. } => io::ErrorKind::StorageFull,
             StoreError::Engine { .. } | StoreError::Stopped { .. } => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)

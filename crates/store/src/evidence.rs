@@ -10,7 +10,16 @@ use std::{
 };
 
 use crate::{
-    Identity, dir_lock::DirLock, disk, engine, error::OpenError, error::StoreError, identity, log::mark, snapshot,
+    Identity,
+    dir_lock::DirLock,
+    disk::{self, Disk, RealDisk},
+    engine,
+    error::OpenError,
+    error::StoreError,
+    ground::Ground,
+    identity,
+    log::mark::{self, Mark},
+    snapshot,
 };
 
 const DIVERGED: &str = "diverged";
@@ -21,8 +30,8 @@ const NEXT: &str = "identity.next";
 const WANTED: &str = "rebuild";
 
 /// Notes that this node's data differs from that of its peers; durable when it returns.
-pub(crate) fn note_diverged(dir: &Path, why: &str) -> Result<(), StoreError> {
-    disk::replace(&dir.join(DIVERGED), format!("{}\n", why.replace('\n', " ")).as_bytes())
+pub(crate) fn note_diverged(on: &dyn Disk, dir: &Path, why: &str) -> Result<(), StoreError> {
+    disk::replace(on, &dir.join(DIVERGED), format!("{}\n", why.replace('\n', " ")).as_bytes())
 }
 
 /// Asks for a node with this directory to come back with its peers' data: its next start sets the data aside.
@@ -34,16 +43,16 @@ pub fn want_rebuild(dir: &Path) -> Result<(), OpenError> {
     if DirLock::is_taken(dir) {
         return Err(OpenError::Locked { dir: dir.to_owned() });
     }
-    let wanted = disk::replace(&dir.join(WANTED), b"asked for by an operator\n");
+    let wanted = disk::replace(&RealDisk, &dir.join(WANTED), b"asked for by an operator\n");
     wanted.map_err(|error| OpenError::Unusable { dir: dir.to_owned(), why: error.to_string() })
 }
 
 /// Refuses a directory whose data is not to be used.
-pub(crate) fn refuse(dir: &Path) -> Result<(), OpenError> {
-    if dir.join(WANTED).exists() {
+pub(crate) fn refuse(on: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
+    if on.exists(&dir.join(WANTED)) {
         return Err(OpenError::RebuildWanted { dir: dir.to_owned() });
     }
-    match fs::read_to_string(dir.join(DIVERGED)) {
+    match disk::read_text(on, &dir.join(DIVERGED)) {
         Ok(why) => Err(OpenError::Diverged { dir: dir.to_owned(), why: why.trim().to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(OpenError::Unusable { dir: dir.to_owned(), why: format!("{DIVERGED}: {error}") }),
@@ -56,12 +65,12 @@ pub fn set_aside(dir: &Path, next: &Identity) -> Result<PathBuf, StoreError> {
     let aside = dir.join(SET_ASIDE);
     if !dir.join(NEXT).exists() {
         remove(&aside)?;
-        disk::create_dir(&aside)?;
+        disk::create_dir(&RealDisk, &aside)?;
         if let Ok(Some(identity)) = Identity::read(dir) {
-            identity.save(&aside)?;
+            identity.save(&RealDisk, &aside)?;
         }
         // From here on the old data is no longer this directory's.
-        next.save_as(&dir.join(NEXT))?;
+        next.save_as(&RealDisk, &dir.join(NEXT))?;
     }
     finish_set_aside(dir)?;
     Ok(aside)
@@ -74,6 +83,10 @@ pub(crate) fn finish_set_aside(dir: &Path) -> Result<(), StoreError> {
         return Ok(());
     }
     for part in [engine::DIR, snapshot::DIR, mark::FILE, DIVERGED, WANTED] {
+        // Moved before the crash; a mark that is here nevertheless is that of the next life.
+        if aside.join(part).exists() {
+            continue;
+        }
         match fs::rename(dir.join(part), aside.join(part)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(StoreError::io("set aside", &dir.join(part))(error));
@@ -81,10 +94,12 @@ pub(crate) fn finish_set_aside(dir: &Path) -> Result<(), StoreError> {
             _ => {}
         }
     }
-    disk::sync_dir(&aside)?;
-    disk::sync_dir(dir)?;
+    disk::sync_dir(&RealDisk, &aside)?;
+    // The next life is a member from its beginning.
+    Mark::open(&Ground::default(), dir)?;
+    disk::sync_dir(&RealDisk, dir)?;
     fs::rename(&next, dir.join(identity::FILE)).map_err(StoreError::io("rename", &next))?;
-    disk::sync_dir(dir)
+    disk::sync_dir(&RealDisk, dir)
 }
 
 fn remove(aside: &Path) -> Result<(), StoreError> {
@@ -103,24 +118,25 @@ mod tests {
     }
 
     fn old_life(dir: &Path) {
-        identity(3).save(dir).unwrap();
+        identity(3).save(&RealDisk, dir).unwrap();
         fs::create_dir(dir.join(engine::DIR)).unwrap();
         fs::write(dir.join(engine::DIR).join("row"), "old").unwrap();
         fs::write(dir.join(mark::FILE), "mark").unwrap();
-        note_diverged(dir, "it differs").unwrap();
+        note_diverged(&RealDisk, dir, "it differs").unwrap();
     }
 
     #[test]
     fn the_last_life_is_kept_and_the_one_before_it_goes() {
         let dir = tempfile::tempdir().unwrap();
         old_life(dir.path());
-        assert!(matches!(refuse(dir.path()), Err(OpenError::Diverged { why, .. }) if why == "it differs"));
+        assert!(matches!(refuse(&RealDisk, dir.path()), Err(OpenError::Diverged { why, .. }) if why == "it differs"));
         let aside = set_aside(dir.path(), &identity(8)).unwrap();
-        refuse(dir.path()).unwrap();
+        refuse(&RealDisk, dir.path()).unwrap();
         assert_eq!(Identity::read(dir.path()).unwrap(), Some(identity(8)));
         assert_eq!(Identity::read(&aside).unwrap(), Some(identity(3)));
         assert_eq!(fs::read_to_string(aside.join("db/row")).unwrap(), "old");
-        assert!(!dir.path().join("db").exists() && !dir.path().join(mark::FILE).exists());
+        assert!(!dir.path().join("db").exists() && Mark::look(&RealDisk, dir.path()).unwrap().is_there());
+        assert_eq!(fs::read_to_string(aside.join(mark::FILE)).unwrap(), "mark");
         fs::create_dir(dir.path().join("db")).unwrap();
         set_aside(dir.path(), &identity(9)).unwrap();
         assert_eq!(Identity::read(&aside).unwrap(), Some(identity(8)));
@@ -133,12 +149,15 @@ mod tests {
         old_life(dir.path());
         let aside = dir.path().join(SET_ASIDE);
         fs::create_dir(&aside).unwrap();
-        identity(8).save_as(&dir.path().join(NEXT)).unwrap();
+        identity(8).save_as(&RealDisk, &dir.path().join(NEXT)).unwrap();
         fs::rename(dir.path().join("db"), aside.join("db")).unwrap();
+        fs::rename(dir.path().join(mark::FILE), aside.join(mark::FILE)).unwrap();
+        Mark::open(&Ground::default(), dir.path()).unwrap();
         finish_set_aside(dir.path()).unwrap();
         assert_eq!(Identity::read(dir.path()).unwrap(), Some(identity(8)));
         assert_eq!(fs::read_to_string(aside.join("db/row")).unwrap(), "old");
-        assert!(aside.join(mark::FILE).exists() && !dir.path().join(mark::FILE).exists());
+        assert_eq!(fs::read_to_string(aside.join(mark::FILE)).unwrap(), "mark");
+        assert!(Mark::look(&RealDisk, dir.path()).unwrap().is_there());
     }
 
     #[test]
@@ -147,6 +166,6 @@ mod tests {
         assert!(want_rebuild(dir.path()).is_err());
         old_life(dir.path());
         want_rebuild(dir.path()).unwrap();
-        assert!(matches!(refuse(dir.path()), Err(OpenError::RebuildWanted { .. })));
+        assert!(matches!(refuse(&RealDisk, dir.path()), Err(OpenError::RebuildWanted { .. })));
     }
 }

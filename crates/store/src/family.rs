@@ -82,7 +82,7 @@ pub(crate) fn value(row: &Row, out: &mut Vec<u8>) {
 }
 
 /// The change that names `row`.
-fn change(row: &Row) -> Change {
+pub(crate) fn change(row: &Row) -> Change {
     match row {
         Row::Meta(_) => Change::Meta,
         Row::Layer(row) => Change::Layer(row.layer),

@@ -16,25 +16,37 @@ mod engine;
 mod error;
 mod evidence;
 mod family;
+mod ground;
 mod identity;
+mod kv;
+mod load;
 mod log;
 mod meta;
 pub mod offline;
 mod position;
+mod room;
 mod roster;
 mod snapshot;
 mod state;
 mod store;
 mod verify;
+pub mod watch;
 
-pub use apply::Applied;
+pub use apply::{APPLIED as APPLIED_KEY, Applied};
+pub use disk::{Disk, DiskFile, Opening, RealDisk, Space};
 pub use error::{OpenError, StoreError};
 pub use evidence::{set_aside, want_rebuild};
+pub use ground::{Ground, Workers};
 pub use identity::Identity;
-pub use log::{Commands, Done, Log, LogEntry, Payload, ReadLimit};
+pub use kv::{Batch, Change, Column, Engines, KvEngine, Rows, View};
+pub use log::{
+    Commands, Done, Log, LogEntry, Manifest, Payload, ReadLimit, VOTE_KEY, applied_of_record, entry_of_record,
+    vote_of_record,
+};
 pub use position::{LogPos, Member, Membership, Vote, Voters};
+pub use room::{Room, RoomRules, RoomSeen, RoomWatch};
 pub use roster::known_members;
-pub use snapshot::{Build, Receiving, SnapshotFile, Snapshots};
+pub use snapshot::{Build, Offered, Receiving, SnapshotFile, SnapshotSource, Snapshots};
 pub use state::{Compacted, EventRing, SharedState, State};
 pub use store::{Owner, StateMachine, Store, StoreConfig};
 pub use verify::{Hashing, Scrubbed, Scrubber};

@@ -8,6 +8,7 @@
 //! The queue has no limit of its own: it holds what consensus has in flight, which the proposer on a leader and the
 //! replication window on a follower bound.
 
+mod health;
 pub(crate) mod manifest;
 pub(crate) mod mark;
 mod read;
@@ -20,26 +21,30 @@ mod writer;
 use std::{
     ops::Range,
     sync::{Arc, mpsc},
-    time::{Duration, Instant},
 };
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{Notify, oneshot};
 
 use self::{
+    health::Syncs,
     mark::Mark,
     tail::Tail,
     usage::Usage,
     writer::{Job, Writer},
 };
 pub use self::{
+    manifest::Manifest,
     read::ReadLimit,
-    record::{Commands, LogEntry, Payload},
+    record::{Commands, LogEntry, Payload, entry_of_record},
+    recover::{VOTE as VOTE_KEY, applied_of_record, vote_of_record},
 };
 use crate::{
     LogPos, Vote,
-    engine::Engine,
     error::{OpenError, StoreError},
+    ground::{Ground, Workers},
+    kv::KvEngine,
+    watch,
 };
 
 /// Called when what it was given with is durable, or never will be.
@@ -49,18 +54,17 @@ pub type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 #[derive(Clone)]
 pub struct Log {
     shared: Arc<Shared>,
-    jobs: mpsc::Sender<Job>,
-    thread: Arc<Thread>,
+    writing: Arc<Writing>,
 }
 
 /// What readers and the writer thread have in common.
 struct Shared {
-    engine: Arc<Engine>,
+    engine: Arc<dyn KvEngine>,
     ends: RwLock<Ends>,
     /// How far the writer has come; see [`Log::written`].
     written: watch::Sender<Written>,
-    /// When the writer began what it is doing; see [`Log::busy_for`].
-    busy_since: Mutex<Option<Instant>>,
+    syncs: Mutex<Syncs>,
+    workers: Workers,
 }
 
 /// The log as consensus sees it, ahead of what is durable.
@@ -76,13 +80,20 @@ struct Ends {
 /// What the writer thread has put into RocksDB, durable or not.
 #[derive(Clone, Debug, Default)]
 struct Written {
-    /// Index after the last entry written.
-    end: u64,
+    /// The last entry written. A position, not an index: what a new leader put in the place of entries that are still there has
+    /// their indexes, and is written later.
+    last: Option<LogPos>,
     failed: Option<Arc<str>>,
 }
 
-/// Joins the writer thread once the last [`Log`] is gone, so that nothing writes after the store is dropped.
-struct Thread(Mutex<Option<std::thread::JoinHandle<()>>>);
+/// The writer's queue. Ends the writer once the last [`Log`] is gone, so that nothing writes after the store is dropped.
+struct Writing {
+    /// Taken when it ends.
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    /// Wakes the writer where it is no thread.
+    ring: Option<Arc<Notify>>,
+}
 
 impl std::fmt::Debug for Log {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -93,12 +104,11 @@ impl std::fmt::Debug for Log {
 
 impl Log {
     /// Reads and checks the whole log, and starts the writer.
-    pub(crate) fn open(dir: &std::path::Path, engine: Arc<Engine>) -> Result<Self, OpenError> {
+    pub(crate) fn open(ground: &Ground, dir: &std::path::Path, engine: Arc<dyn KvEngine>) -> Result<Self, OpenError> {
         let unreadable = |source| OpenError::Unreadable { dir: dir.to_owned(), source };
-        let found = recover::scan(&engine).map_err(unreadable)?;
-        let mark = Mark::open(dir).map_err(unreadable)?;
+        let found = recover::scan(&*engine).map_err(unreadable)?;
+        let mark = Mark::open(ground, dir).map_err(unreadable)?;
         recover::check_mark(dir, &found, mark.reached())?;
-        let end = found.last.map_or(0, |last| last.index + 1);
         let ends = Ends {
             tail: Tail::default(),
             purged: found.purged,
@@ -107,14 +117,13 @@ impl Log {
             committed: found.committed,
             usage: found.usage,
         };
-        let written = watch::Sender::new(Written { end, failed: None });
-        let busy_since = Mutex::new(None);
-        let shared = Arc::new(Shared { engine, ends: RwLock::new(ends), written, busy_since });
-        let (jobs, queue) = mpsc::channel();
+        let written = watch::Sender::new(Written { last: found.last, failed: None });
+        let (ends, syncs, workers) = (RwLock::new(ends), Mutex::default(), ground.workers);
+        let shared = Arc::new(Shared { engine, ends, written, syncs, workers });
         let writer = Writer::new(Arc::clone(&shared), mark, found.last_crc);
-        let thread = std::thread::Builder::new().name("gantry-log".to_owned()).spawn(move || writer.run(&queue));
-        let thread = thread.map_err(|error| OpenError::Unusable { dir: dir.to_owned(), why: error.to_string() })?;
-        Ok(Self { shared, jobs, thread: Arc::new(Thread(Mutex::new(Some(thread)))) })
+        let writing = Writing::begin(ground.workers, writer);
+        let writing = writing.map_err(|error| OpenError::Unusable { dir: dir.to_owned(), why: error.to_string() })?;
+        Ok(Self { shared, writing: Arc::new(writing) })
     }
 
     /// The last entry, or the last purged one where none is left.
@@ -136,17 +145,22 @@ impl Log {
         self.shared.ends.read().committed
     }
 
-    /// Adds entries: readable when this returns, durable when `done` is called.
+    /// Adds entries: readable when this returns, durable when `done` is called. They follow the last one there is, or none is
+    /// added.
     pub fn append(&self, entries: Vec<LogEntry>, done: Done) {
         {
-            let written_end = self.shared.written.borrow().end;
+            let written = self.shared.written.borrow().last;
             let mut ends = self.shared.ends.write();
+            if let Err(gap) = follow(ends.last, &entries) {
+                drop(ends);
+                return done(Err(gap));
+            }
             for entry in &entries {
                 ends.last = Some(entry.pos);
                 ends.usage.added(entry.pos.index, entry.size_bytes());
                 ends.tail.push(entry.clone());
             }
-            ends.tail.shrink(written_end);
+            ends.tail.shrink(written);
         }
         self.send(Job::Append { entries, done });
     }
@@ -203,17 +217,22 @@ impl Log {
         read::read(&self.shared, range, limit)
     }
 
+    /// Who reads what is not in memory.
+    pub fn workers(&self) -> Workers {
+        self.shared.workers
+    }
+
     /// True where [`Log::read`] of this range would be served from memory.
     pub fn is_in_memory(&self, range: &Range<u64>) -> bool {
         self.shared.ends.read().tail.covers(range.start)
     }
 
-    /// Waits until the entries before `end` are in RocksDB, durable or not, so that a state written now follows the log it
-    /// came from also in the WAL.
-    pub async fn written(&self, end: u64) -> Result<(), StoreError> {
+    /// Waits until the entry at `pos`, which is committed, is in RocksDB, durable or not, so that a state written now follows
+    /// the log it came from also in the WAL. Of what the log does not have there is nothing to wait for.
+    pub async fn written(&self, pos: LogPos) -> Result<(), StoreError> {
         let mut written = self.shared.written.subscribe();
-        let end = end.min(self.last().map_or(0, |last| last.index + 1));
-        let reached = written.wait_for(|written| written.end >= end || written.failed.is_some()).await;
+        let pos = Some(pos).min(self.last());
+        let reached = written.wait_for(|written| written.last >= pos || written.failed.is_some()).await;
         match reached.map(|written| written.failed.clone()) {
             Ok(None) => Ok(()),
             Ok(Some(why)) => Err(StoreError::Stopped { why: why.to_string() }),
@@ -221,10 +240,11 @@ impl Log {
         }
     }
 
-    /// How long the write and sync under way have taken so far; zero where there is none. A disk that works takes
-    /// milliseconds.
-    pub fn busy_for(&self) -> Duration {
-        self.shared.busy_since.lock().map_or(Duration::ZERO, |since| since.elapsed())
+    /// Waits until everything that was asked for before is durable.
+    pub async fn settled(&self) -> Result<(), StoreError> {
+        let (told, is_settled) = oneshot::channel();
+        self.send(Job::Settle { done: Box::new(move |result| drop(told.send(result))) });
+        is_settled.await.unwrap_or_else(|_| Err(StoreError::Stopped { why: "the store is closed".to_owned() }))
     }
 
     /// Entries and bytes that the log holds.
@@ -251,20 +271,58 @@ impl Log {
 
     /// The writer's end may be gone only after a failure, which every later call is told of.
     fn send(&self, job: Job) {
-        if let Err(mpsc::SendError(job)) = self.jobs.send(job) {
+        let Some(jobs) = &self.writing.jobs else { return job.fail("the log is closed") };
+        if let Err(mpsc::SendError(job)) = jobs.send(job) {
             job.fail("the log writer has ended");
+        }
+        self.writing.ring();
+    }
+}
+
+/// Each of `entries` comes right after the one before it, and the first after `last`, where there is one.
+fn follow(last: Option<LogPos>, entries: &[LogEntry]) -> Result<(), StoreError> {
+    let mut last = last;
+    for entry in entries {
+        let index = entry.pos.index;
+        if last.is_some_and(|last| last.index.checked_add(1) != Some(index)) {
+            return Err(StoreError::gap(index, last));
+        }
+        last = Some(entry.pos);
+    }
+    Ok(())
+}
+
+impl Writing {
+    fn begin(workers: Workers, writer: Writer) -> std::io::Result<Self> {
+        let (jobs, queue) = mpsc::channel();
+        let jobs = Some(jobs);
+        match workers {
+            Workers::Threads => {
+                let thread = std::thread::Builder::new().name("gantry-log".to_owned());
+                let thread = thread.spawn(move || writer.run(&queue))?;
+                Ok(Self { jobs, thread: Some(thread), ring: None })
+            }
+            Workers::Tasks => {
+                let ring = Arc::new(Notify::new());
+                tokio::spawn(writer.run_as_task(queue, Arc::clone(&ring)));
+                Ok(Self { jobs, thread: None, ring: Some(ring) })
+            }
+        }
+    }
+
+    fn ring(&self) {
+        if let Some(ring) = &self.ring {
+            ring.notify_one();
         }
     }
 }
 
-impl Drop for Log {
+impl Drop for Writing {
     fn drop(&mut self) {
-        if Arc::strong_count(&self.thread) > 1 {
-            return;
-        }
-        // Close the queue first: the thread ends when it has written what is in it.
-        self.jobs = mpsc::channel().0;
-        if let Some(thread) = self.thread.0.lock().take()
+        // Close the queue first: the writer ends when it has written what is in it.
+        self.jobs = None;
+        self.ring();
+        if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the log writer panicked");

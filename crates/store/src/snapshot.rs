@@ -1,29 +1,35 @@
 //! Snapshots: the whole state at one position, as one file that carries its own position, checksums and hash.
 //!
-//! A snapshot is read from a RocksDB snapshot, so apply goes on while it is written, and its position is exactly that of
+//! A snapshot is read from a view of the database, so apply goes on while it is written, and its position is exactly that of
 //! its rows. It is published by writing a temporary file, syncing it, renaming it and syncing the directory; the last two
 //! are kept. One is installed only after all of it was read and its hash came out right.
 
 mod build;
 mod format;
 mod install;
+mod receiving;
 
 use std::{
-    fs::{self, File},
-    io::Write,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use parking_lot::Mutex;
 
-pub use self::build::Build;
+pub use self::build::{Build, SnapshotSource};
 pub(crate) use self::install::{Content, Installer, finish_interrupted, read_at, replace_rows};
-use crate::{LogPos, Membership, disk, error::StoreError, offline::inspect::SnapshotContent};
+use self::receiving::Claim;
+pub use self::receiving::{Offered, Receiving};
+use crate::{
+    LogPos, Membership,
+    disk::{self, Disk, DiskFile, Opening},
+    error::StoreError,
+    ground::{Ground, Workers},
+    offline::inspect::SnapshotContent,
+};
 
 /// Snapshots kept: the one that logs are purged up to, and the one before in case that is damaged.
 const KEPT: usize = 2;
@@ -40,22 +46,24 @@ pub struct SnapshotFile {
 
 #[derive(Debug)]
 struct Inner {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
-    file: File,
+    file: Box<dyn DiskFile>,
     size_bytes: u64,
     position: Option<LogPos>,
     membership: Arc<Membership>,
-    /// Not published yet: the file goes when the last clone does.
-    temporary: bool,
+    /// Received and not published yet: the file goes when the last clone does, and until then nobody else writes to it.
+    received: Option<Claim>,
 }
 
 impl SnapshotFile {
-    fn open(path: &Path, temporary: bool) -> Result<Self, StoreError> {
-        let file = File::open(path).map_err(StoreError::io("open snapshot", path))?;
-        let size_bytes = file.metadata().map_err(StoreError::io("open snapshot", path))?.len();
-        let header = format::Reader::open(path)?.header()?;
+    fn open(disk: &Arc<dyn Disk>, path: &Path, received: Option<Claim>) -> Result<Self, StoreError> {
+        let file = disk.open(path, Opening::Existing).map_err(StoreError::io("open snapshot", path))?;
+        let size_bytes = file.size_bytes().map_err(StoreError::io("open snapshot", path))?;
+        let header = format::Reader::open(&**disk, path)?.header()?;
         let membership = Arc::new(header.membership.unwrap_or_default());
-        let inner = Inner { path: path.to_owned(), file, size_bytes, position: header.position, membership, temporary };
+        let (disk, path) = (Arc::clone(disk), path.to_owned());
+        let inner = Inner { disk, path, file, size_bytes, position: header.position, membership, received };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -74,23 +82,24 @@ impl SnapshotFile {
 
     /// Reads all of it and checks it against its own checksums and hash.
     pub fn verify(&self) -> Result<SnapshotContent, StoreError> {
-        verify(&self.inner.path)
+        verify(&*self.inner.disk, &self.inner.path)
     }
 
     /// Reads up to `max_bytes` bytes at `offset`; fewer only at the end.
     pub fn read_at(&self, offset: u64, max_bytes: usize) -> Result<Vec<u8>, StoreError> {
         let left = self.inner.size_bytes.saturating_sub(offset);
         let mut bytes = vec![0; usize::try_from(left).map_or(max_bytes, |left| left.min(max_bytes))];
-        self.inner.file.read_exact_at(&mut bytes, offset).map_err(StoreError::io("read snapshot", &self.inner.path))?;
+        let read = disk::read_exact_at(&*self.inner.file, &mut bytes, offset);
+        read.map_err(StoreError::io("read snapshot", &self.inner.path))?;
         Ok(bytes)
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if self.temporary {
+        if self.received.is_some() {
             // It may have been renamed meanwhile, or be gone with its directory.
-            let _ = fs::remove_file(&self.path);
+            let _ = self.disk.remove(&self.path);
         }
     }
 }
@@ -103,25 +112,39 @@ pub struct Snapshots {
 
 #[derive(Debug)]
 struct Shared {
+    disk: Arc<dyn Disk>,
+    workers: Workers,
     dir: PathBuf,
     current: Mutex<Option<SnapshotFile>>,
     /// Held while a snapshot is published: one is built while another may be installed.
     publishing: Mutex<()>,
-    /// Numbers temporary files, so that two transfers never share one.
+    /// Numbers temporary files, so that no two share one.
     temporaries: AtomicU64,
+    parts: receiving::Parts,
+    room: Room,
+}
+
+/// What snapshots leave of the disk to others.
+#[derive(Debug, Default)]
+struct Room {
+    keep_free_bytes: AtomicU64,
+    /// What was written of a snapshot until there was no room for the rest.
+    tried_bytes: AtomicU64,
+    is_short: AtomicBool,
 }
 
 impl Snapshots {
     /// Opens `data_dir/snapshots`, and removes what a crash left half written.
-    pub(crate) fn open(data_dir: &Path) -> Result<Self, StoreError> {
-        let dir = data_dir.join(DIR);
-        disk::create_dir(&dir)?;
-        for path in entries(&dir)?.into_iter().filter(|path| !is_published(path)) {
-            fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+    pub(crate) fn open(ground: &Ground, data_dir: &Path) -> Result<Self, StoreError> {
+        let (disk, dir) = (&ground.disk, data_dir.join(DIR));
+        disk::create_dir(&**disk, &dir)?;
+        let keep = |path: &Path| is_published(path) || receiving::is_part(path);
+        for path in entries(&**disk, &dir)?.into_iter().filter(|path| !keep(path)) {
+            disk.remove(&path).map_err(StoreError::io("remove", &path))?;
         }
         let mut current = None;
-        for path in published(&dir)? {
-            match SnapshotFile::open(&path, false) {
+        for path in published(&**disk, &dir)? {
+            match SnapshotFile::open(disk, &path, None) {
                 Ok(snapshot) => {
                     current = Some(snapshot);
                     break;
@@ -129,9 +152,22 @@ impl Snapshots {
                 Err(error) => tracing::warn!(path = %path.display(), %error, "passing over a snapshot"),
             }
         }
-        let shared =
-            Shared { dir, current: Mutex::new(current), publishing: Mutex::default(), temporaries: AtomicU64::new(0) };
+        let shared = Shared {
+            disk: Arc::clone(disk),
+            workers: ground.workers,
+            dir,
+            current: Mutex::new(current),
+            publishing: Mutex::default(),
+            temporaries: AtomicU64::new(0),
+            parts: receiving::Parts::default(),
+            room: Room::default(),
+        };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Who reads and writes them.
+    pub fn workers(&self) -> Workers {
+        self.shared.workers
     }
 
     /// The newest snapshot.
@@ -141,25 +177,50 @@ impl Snapshots {
 
     /// Every published snapshot, newest first.
     pub(crate) fn published(&self) -> Result<Vec<PathBuf>, StoreError> {
-        published(&self.shared.dir)
+        published(&*self.shared.disk, &self.shared.dir)
+    }
+
+    /// As [`verify`].
+    pub(crate) fn verify(&self, path: &Path) -> Result<SnapshotContent, StoreError> {
+        verify(&*self.shared.disk, path)
+    }
+
+    /// Of the file at `path`; nothing where it is gone.
+    pub(crate) fn size_bytes(&self, path: &Path) -> Option<u64> {
+        self.shared.disk.open(path, Opening::Existing).and_then(|file| file.size_bytes()).ok()
     }
 
     /// Takes a damaged snapshot out of use; the older one is the current one then. The file is kept, as the only one.
     pub(crate) fn take_out(&self, path: &Path) -> Result<(), StoreError> {
         let _alone = self.shared.publishing.lock();
         let kept = self.shared.dir.with_file_name(format!("{DIR}-{DAMAGED}"));
-        fs::rename(path, &kept).map_err(StoreError::io("set aside", path))?;
-        disk::sync_dir(&self.shared.dir)?;
-        let left = published(&self.shared.dir)?;
-        *self.shared.current.lock() = left.iter().find_map(|path| SnapshotFile::open(path, false).ok());
+        let Shared { disk, dir, current, .. } = &*self.shared;
+        disk.rename(path, &kept).map_err(StoreError::io("set aside", path))?;
+        disk::sync_dir(&**disk, dir)?;
+        let left = published(&**disk, dir)?;
+        *current.lock() = left.iter().find_map(|path| SnapshotFile::open(disk, path, None).ok());
         Ok(())
     }
 
-    /// A place for a snapshot that another node sends.
-    pub fn receive(&self) -> Result<Receiving, StoreError> {
-        let path = self.temporary();
-        let file = File::create(&path).map_err(StoreError::io("create", &path))?;
-        Ok(Receiving { path, file: Some(file), written_bytes: 0 })
+    /// So much of the disk is left alone, whatever else has no room then.
+    pub fn keep_free(&self, bytes: u64) {
+        self.shared.room.keep_free_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Refuses `what` where it would take the room that is kept free.
+    fn ensure_room(&self, what: &'static str, bytes: u64) -> Result<(), StoreError> {
+        let Shared { disk, dir, room, .. } = &*self.shared;
+        let free_bytes = disk.space(dir).map_err(StoreError::io("look at the file system of", dir))?.free_bytes;
+        let need_bytes = room.keep_free_bytes.load(Ordering::Relaxed).saturating_add(bytes);
+        let is_short = free_bytes < need_bytes;
+        let was_short = room.is_short.swap(is_short, Ordering::Relaxed);
+        if !is_short {
+            return Ok(());
+        }
+        if !was_short {
+            tracing::warn!(free_bytes, need_bytes, "there is no room for {what}: it waits for disk space");
+        }
+        Err(StoreError::NoRoom { what, free_bytes, need_bytes })
     }
 
     fn temporary(&self) -> PathBuf {
@@ -181,61 +242,25 @@ impl Snapshots {
     fn publish_built(&self, path: &Path, position: Option<LogPos>) -> Result<SnapshotFile, StoreError> {
         let _alone = self.shared.publishing.lock();
         if let Some(newer) = self.current().filter(|current| current.position() > position) {
-            fs::remove_file(path).map_err(StoreError::io("remove", path))?;
+            self.shared.disk.remove(path).map_err(StoreError::io("remove", path))?;
             return Ok(newer);
         }
         self.make_current(path, position)
     }
 
     fn make_current(&self, path: &Path, position: Option<LogPos>) -> Result<SnapshotFile, StoreError> {
+        let Shared { disk, dir, current, .. } = &*self.shared;
         let published = self.path_of(&name_of(position));
         if path != published {
-            fs::rename(path, &published).map_err(StoreError::io("publish snapshot", path))?;
-            disk::sync_dir(&self.shared.dir)?;
+            disk.rename(path, &published).map_err(StoreError::io("publish snapshot", path))?;
+            disk::sync_dir(&**disk, dir)?;
         }
-        let snapshot = SnapshotFile::open(&published, false)?;
-        *self.shared.current.lock() = Some(snapshot.clone());
-        for old in self::published(&self.shared.dir)?.into_iter().skip(KEPT) {
-            fs::remove_file(&old).map_err(StoreError::io("remove old snapshot", &old))?;
+        let snapshot = SnapshotFile::open(disk, &published, None)?;
+        *current.lock() = Some(snapshot.clone());
+        for old in self::published(&**disk, dir)?.into_iter().skip(KEPT) {
+            disk.remove(&old).map_err(StoreError::io("remove old snapshot", &old))?;
         }
         Ok(snapshot)
-    }
-}
-
-/// A snapshot that is being received. Dropped unfinished, it leaves nothing behind.
-#[derive(Debug)]
-pub struct Receiving {
-    path: PathBuf,
-    file: Option<File>,
-    written_bytes: u64,
-}
-
-impl Receiving {
-    pub fn written_bytes(&self) -> u64 {
-        self.written_bytes
-    }
-
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let Self { path, file, written_bytes } = self;
-        let file = file.as_mut().expect("the file is taken only by `finish`, which consumes self");
-        file.write_all(bytes).map_err(StoreError::io("write", path))?;
-        *written_bytes += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Syncs what was received. Its content is checked when it is installed.
-    pub fn finish(mut self) -> Result<SnapshotFile, StoreError> {
-        let file = self.file.take().expect("the file is taken only here");
-        file.sync_all().map_err(StoreError::io("sync", &self.path))?;
-        SnapshotFile::open(&self.path, true).inspect_err(|_| drop(fs::remove_file(&self.path)))
-    }
-}
-
-impl Drop for Receiving {
-    fn drop(&mut self) {
-        if self.file.take().is_some() {
-            let _ = fs::remove_file(&self.path);
-        }
     }
 }
 
@@ -251,14 +276,14 @@ fn is_published(path: &Path) -> bool {
 }
 
 /// The published snapshots of a data directory, newest first.
-pub(crate) fn published_in(data_dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+pub(crate) fn published_in(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let dir = data_dir.join(DIR);
-    if dir.is_dir() { published(&dir) } else { Ok(Vec::new()) }
+    if disk.exists(&dir) { published(disk, &dir) } else { Ok(Vec::new()) }
 }
 
 /// Reads all of a snapshot and checks it against its own checksums and hash.
-pub(crate) fn verify(path: &Path) -> Result<SnapshotContent, StoreError> {
-    let mut reader = format::Reader::open(path)?;
+pub(crate) fn verify(disk: &dyn Disk, path: &Path) -> Result<SnapshotContent, StoreError> {
+    let mut reader = format::Reader::open(disk, path)?;
     let position = reader.header()?.position;
     let mut rows = 0;
     while let Some(more) = reader.rows()? {
@@ -268,14 +293,13 @@ pub(crate) fn verify(path: &Path) -> Result<SnapshotContent, StoreError> {
 }
 
 /// Published snapshots, newest first.
-fn published(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let mut paths = entries(dir)?;
+fn published(disk: &dyn Disk, dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut paths = entries(disk, dir)?;
     paths.retain(|path| is_published(path));
     paths.sort_unstable_by(|a, b| b.cmp(a));
     Ok(paths)
 }
 
-fn entries(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let paths = fs::read_dir(dir).and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
-    paths.map_err(StoreError::io("list", dir))
+fn entries(disk: &dyn Disk, dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    disk.list(dir).map_err(StoreError::io("list", dir))
 }

@@ -1,25 +1,22 @@
 //! Is what lies on the disk what was written? The hash of the state at one position, to be compared with that of other
 //! replicas, and a slow walk over everything that has a checksum.
 //!
-//! Both read the rows in RocksDB, which are what restarts and snapshots are made of, and which apply writes from the state in
+//! Both read the rows in the database, which are what restarts and snapshots are made of, and which apply writes from the state in
 //! memory: replicas whose memory comes to differ write different rows.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use gantry_types::Rev;
-use rocksdb::{Direction, IteratorMode, ReadOptions};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     LogPos, Snapshots, StateMachine,
     apply::{APPLIED, read_meta},
-    engine::Engine,
     error::StoreError,
     family,
+    ground::Workers,
+    kv::{Column, KvEngine},
     log::record,
     meta,
     state::StateHasher,
@@ -51,12 +48,12 @@ impl StateMachine {
         let (done, result) = oneshot::channel();
         let engine = self.engine();
         let work = move || {
-            let hashed = hash(&engine, taken);
+            let hashed = hash(&*engine, taken);
             drop(engine);
             let _ = done.send(hashed);
         };
-        let thread = std::thread::Builder::new().name("gantry-hash".to_owned()).spawn(work);
-        thread.map_err(|error| StoreError::Stopped { why: format!("no thread for hashing: {error}") })?;
+        let begun = self.workers().begin("gantry-hash", work);
+        begun.map_err(|error| StoreError::Stopped { why: format!("no thread for hashing: {error}") })?;
         // Fails only where the thread failed before it took the view, which `result` then tells.
         let _ = is_taken.await;
         Ok(Hashing { result })
@@ -68,16 +65,14 @@ impl StateMachine {
     }
 }
 
-fn hash(engine: &Engine, taken: oneshot::Sender<()>) -> Result<(Rev, u128), StoreError> {
-    let view = engine.db().snapshot();
+fn hash(engine: &dyn KvEngine, taken: oneshot::Sender<()>) -> Result<(Rev, u128), StoreError> {
+    let view = engine.view();
     let _ = taken.send(());
-    let applied = view.get_cf(engine.meta(), APPLIED).map_err(StoreError::engine("read a meta record"))?;
+    let applied = view.get(Column::Meta, APPLIED)?;
     let applied: Option<LogPos> = applied.map(|bytes| meta::decode(APPLIED, &bytes)).transpose()?;
-    let mut options = ReadOptions::default();
-    options.fill_cache(false);
     let mut hasher = StateHasher::default();
-    for row in view.iterator_cf_opt(engine.state(), options, IteratorMode::Start) {
-        let (key, value) = row.map_err(StoreError::engine("read the state"))?;
+    for row in view.rows(Column::State) {
+        let (key, value) = row?;
         hasher.encoded(&key, &value);
     }
     Ok((applied.map_or(0, |applied| applied.index), hasher.finish()))
@@ -99,7 +94,7 @@ pub struct Scrubbed {
 /// Reads everything that has a checksum, at a bounded rate.
 #[derive(Clone)]
 pub struct Scrubber {
-    engine: Arc<Engine>,
+    engine: Arc<dyn KvEngine>,
     snapshots: Snapshots,
 }
 
@@ -110,12 +105,17 @@ impl std::fmt::Debug for Scrubber {
 }
 
 impl Scrubber {
+    /// Who walks.
+    pub fn workers(&self) -> Workers {
+        self.snapshots.workers()
+    }
+
     /// One walk over the state, the log and the snapshots. Fails at the first damaged row or log entry: this node must not go
     /// on with it. Blocking, and long.
     pub fn walk(&self, bytes_per_second: u64, stop: &dyn Fn() -> bool) -> Result<Scrubbed, StoreError> {
         let mut walk = Walk { pace: Pace::new(bytes_per_second), found: Scrubbed::default(), stop };
-        walk.state(&self.engine)?;
-        walk.log(&self.engine)?;
+        walk.state(&*self.engine)?;
+        walk.log(&*self.engine)?;
         walk.snapshots(&self.snapshots)?;
         let Walk { mut found, pace, .. } = walk;
         found.bytes = pace.bytes;
@@ -136,19 +136,15 @@ impl Walk<'_> {
     }
 
     /// In steps with an iterator each: one that lives for long keeps old files.
-    fn state(&mut self, engine: &Engine) -> Result<(), StoreError> {
+    fn state(&mut self, engine: &dyn KvEngine) -> Result<(), StoreError> {
         let mut next: Option<Vec<u8>> = Some(Vec::new());
         while let Some(from) = next.take() {
             if self.is_stopped() {
                 return Ok(());
             }
-            let mut options = ReadOptions::default();
-            options.fill_cache(false);
             let mut step = 0;
-            let rows =
-                engine.db().iterator_cf_opt(engine.state(), options, IteratorMode::From(&from, Direction::Forward));
-            for row in rows {
-                let (key, value) = row.map_err(StoreError::engine("read the state"))?;
+            for row in engine.rows(Column::State, (&from, None)) {
+                let (key, value) = row?;
                 if step >= STEP_BYTES {
                     next = Some(key.into_vec());
                     break;
@@ -162,21 +158,16 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn log(&mut self, engine: &Engine) -> Result<(), StoreError> {
+    fn log(&mut self, engine: &dyn KvEngine) -> Result<(), StoreError> {
         let mut from = 0;
         while !self.is_stopped() {
             // Entries before this are gone, and their tombstones must not be walked over.
             let purged: Option<LogPos> = read_meta(engine, crate::log::recover::PURGED)?;
             from = purged.map_or(from, |purged| from.max(purged.index + 1));
-            let mut options = ReadOptions::default();
-            options.fill_cache(false);
-            options.set_iterate_lower_bound(record::key(from));
-            let start = record::key(from);
-            let rows =
-                engine.db().iterator_cf_opt(engine.log(), options, IteratorMode::From(&start, Direction::Forward));
+            let rows = engine.rows(Column::Log, (&record::key(from), None));
             let (mut step, mut read) = (0, 0);
             for row in rows.take(STEP_ENTRIES as usize) {
-                let (key, value) = row.map_err(StoreError::engine("read the log"))?;
+                let (key, value) = row?;
                 let index = key.first_chunk::<8>().map_or(0, |key| u64::from_be_bytes(*key));
                 step += value.len() as u64;
                 record::decode(index, Bytes::from(value.into_vec()))?;
@@ -197,17 +188,17 @@ impl Walk<'_> {
             if self.is_stopped() {
                 return Ok(());
             }
-            match crate::snapshot::verify(&path) {
+            match snapshots.verify(&path) {
                 Ok(_) => self.found.snapshots += 1,
                 // One that was replaced by a newer one meanwhile.
-                Err(_) if !path.exists() => continue,
+                Err(_) if snapshots.size_bytes(&path).is_none() => continue,
                 Err(error) => {
                     snapshots.take_out(&path)?;
                     self.found.damaged_snapshots.push(error.to_string());
                     continue;
                 }
             }
-            self.pace.read(std::fs::metadata(&path).map_or(0, |metadata| metadata.len()));
+            self.pace.read(snapshots.size_bytes(&path).unwrap_or(0));
         }
         Ok(())
     }

@@ -1,10 +1,6 @@
 //! The leader's side of the long-lived append stream.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, stream};
 use openraft::{
@@ -14,6 +10,7 @@ use openraft::{
     raft::{AppendEntriesRequest, StreamAppendResult},
 };
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tonic::Streaming;
 
 use super::{
@@ -27,6 +24,9 @@ use crate::{
 
 /// How often the oldest unanswered request is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The library opens the next stream at once, whatever became of this one. A peer that is down may be so for long.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// When each unanswered request was sent. A stream without one may be silent for ever.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +63,10 @@ where
     let opened = tokio::time::timeout(ANSWER_TIMEOUT, rpc.append(requests)).await;
     let answers = match opened {
         Ok(Ok(response)) => response.into_inner(),
-        Ok(Err(status)) => return Err(failed(&status)),
+        Ok(Err(status)) => {
+            tokio::time::sleep(AGAIN).await;
+            return Err(failed(&status));
+        }
         Err(_) => return Err(client.timed_out(RPCTypes::AppendEntries, ANSWER_TIMEOUT)),
     };
     let answers = Answers { client, answers, unanswered, first: true };
@@ -103,6 +106,7 @@ impl Answers<'_> {
         if std::mem::take(&mut self.first) {
             self.client.check(answer.peer.as_ref())?;
         }
+        self.client.peers.disks().note(self.client.target, answer.disk);
         wire::appended_from_wire(answer).map_err(malformed)
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use gantry_store::Member;
 use gantry_types::Rev;
-use tonic::{Request, Response, Status, transport::Channel};
+use tonic::{Request, Response, Status};
 
-use super::{Peers, peers::connect};
+use super::{Link, Peers};
 use crate::{
     verify::Verifier,
     wire::proto::{
@@ -68,13 +68,13 @@ fn hash_of(bytes: &[u8]) -> Option<u128> {
 pub(crate) struct CheckClient {
     id: u64,
     peers: Peers,
-    channel: Result<Channel, String>,
+    link: Result<Link, String>,
 }
 
 impl CheckClient {
     pub(crate) fn new(peers: &Peers, member: &Member) -> Self {
-        let channel = connect(&member.raft_addr).map_err(|error| error.to_string());
-        Self { id: member.id, peers: peers.clone(), channel }
+        let link = peers.connect(&member.raft_addr).map_err(|error| error.to_string());
+        Self { id: member.id, peers: peers.clone(), link }
     }
 
     pub(crate) async fn want(&self, rev: Rev) -> Result<bool, String> {
@@ -101,8 +101,8 @@ impl CheckClient {
         self.check(answer.peer.as_ref())
     }
 
-    fn client(&self) -> Result<Generated<Channel>, String> {
-        self.channel.clone().map(Generated::new)
+    fn client(&self) -> Result<Generated<Link>, String> {
+        self.link.clone().map(Generated::new)
     }
 
     fn check(&self, peer: Option<&Peer>) -> Result<(), String> {

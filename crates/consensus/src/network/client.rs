@@ -14,11 +14,11 @@ use openraft::{
         VoteRequest, VoteResponse,
     },
 };
-use tonic::{Code, Response, Status, transport::Channel};
+use tonic::{Code, Response, Status};
 
 use super::{
-    append,
-    heartbeat::HeartbeatStream,
+    Link, append,
+    heartbeat::{HeartbeatStream, Silence},
     peers::{Peers, Purpose},
     snapshot,
 };
@@ -35,17 +35,29 @@ pub(super) type AppendStream<'s> = BoxStream<'s, Result<StreamAppendResult<Types
 pub(crate) struct Network {
     me: u64,
     peers: Peers,
+    send_bytes_per_second: u64,
 }
 
 impl Network {
-    pub(crate) fn new(me: u64, peers: Peers) -> Self {
-        Self { me, peers }
+    /// Sends snapshots no faster than it is told.
+    pub(crate) fn new(me: u64, peers: Peers, send_bytes_per_second: u64) -> Self {
+        Self { me, peers, send_bytes_per_second }
     }
 
     fn client(&self, target: u64, addresses: &Addresses, purpose: Purpose) -> PeerClient {
         let (peers, addr) = (self.peers.clone(), addresses.raft.clone());
         peers.note_addresses([(target, addr.clone())]);
-        PeerClient { me: self.me, target, addr, purpose, peers, heartbeat: None }
+        let Self { me, send_bytes_per_second, .. } = *self;
+        PeerClient {
+            me,
+            target,
+            addr,
+            purpose,
+            peers,
+            send_bytes_per_second,
+            heartbeat: None,
+            silence: Silence::default(),
+        }
     }
 }
 
@@ -72,15 +84,17 @@ pub(crate) struct PeerClient {
     addr: String,
     purpose: Purpose,
     pub(super) peers: Peers,
+    pub(super) send_bytes_per_second: u64,
     pub(super) heartbeat: Option<HeartbeatStream>,
+    pub(super) silence: Silence,
 }
 
 impl PeerClient {
-    pub(super) fn connect(&self) -> Result<RaftClient<Channel>, RPCError<Types>> {
+    pub(super) fn connect(&self) -> Result<RaftClient<Link>, RPCError<Types>> {
         // A member may have moved since this client was made.
         let addr = self.peers.address(self.target);
         let client = self.peers.client(addr.as_deref().unwrap_or(&self.addr), self.purpose);
-        client.map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))
+        client.map_err(|error| RPCError::Unreachable(Unreachable::new(&Status::from_error(error))))
     }
 
     /// A call with one answer.
@@ -108,9 +122,11 @@ impl PeerClient {
 /// Says whether to try again at once or to wait: a peer that is down or refuses us will not change its mind in a moment.
 pub(super) fn failed(status: &Status) -> RPCError<Types> {
     match status.code() {
-        Code::Unavailable | Code::FailedPrecondition | Code::Unimplemented | Code::InvalidArgument => {
-            RPCError::Unreachable(Unreachable::new(status))
-        }
+        Code::Unavailable
+        | Code::FailedPrecondition
+        | Code::Unimplemented
+        | Code::InvalidArgument
+        | Code::ResourceExhausted => RPCError::Unreachable(Unreachable::new(status)),
         _ => RPCError::Network(NetworkError::new(status)),
     }
 }
@@ -176,7 +192,7 @@ impl NetStreamAppend<Types> for PeerClient {
     {
         match self.purpose {
             Purpose::Heartbeat => Box::pin(async move { Ok(self.heartbeats(input, option)) }),
-            Purpose::Append | Purpose::Snapshot | Purpose::Greeting => Box::pin(append::open(self, input)),
+            Purpose::Append | Purpose::Snapshot => Box::pin(append::open(self, input)),
         }
     }
 }
@@ -192,6 +208,7 @@ impl NetSnapshot<Types> for PeerClient {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         tokio::select! {
+            biased;
             sent = snapshot::send(self, vote, snapshot.snapshot) => sent,
             closed = cancel => Err(StreamingError::Closed(closed)),
         }

@@ -29,6 +29,33 @@ pub(super) struct HeartbeatStream {
     unchecked: bool,
 }
 
+/// Heartbeats in a row that a peer has not answered. Said once when it is clear, and once when it is over: the library has a
+/// warning for each.
+#[derive(Debug, Default)]
+pub(super) struct Silence(u32);
+
+/// About half a second.
+const SILENT: u32 = 10;
+
+impl Silence {
+    /// Counts a call, and says whether something is to be told now: that a member is silent, or that it is not any more.
+    fn count(&mut self, answered: bool) -> bool {
+        if answered {
+            return std::mem::take(&mut self.0) >= SILENT;
+        }
+        self.0 = self.0.saturating_add(1);
+        self.0 == SILENT
+    }
+
+    fn note(&mut self, node: u64, failed: Option<&RPCError<Types>>) {
+        match (self.count(failed.is_none()), failed) {
+            (true, Some(why)) => tracing::warn!(node, %why, "a member does not answer"),
+            (true, None) => tracing::info!(node, "a member answers again"),
+            (false, _) => {}
+        }
+    }
+}
+
 impl PeerClient {
     /// Answers `input` one by one, and ends after an error.
     pub(super) fn heartbeats<S>(&mut self, input: S, option: RPCOption) -> AppendStream<'_>
@@ -45,6 +72,7 @@ impl PeerClient {
                     Ok(answer) => answer,
                     Err(_) => Err(client.timed_out(RPCTypes::AppendEntries, timeout)),
                 };
+                client.silence.note(client.target, answer.as_ref().err());
                 let rest = matches!(answer, Ok(Ok(_))).then_some((client, input));
                 Some((answer, rest))
             }
@@ -72,6 +100,7 @@ impl PeerClient {
         if std::mem::take(&mut stream.unchecked) {
             self.check(answer.peer.as_ref())?;
         }
+        self.peers.disks().note(self.target, answer.disk);
         let result = wire::appended_from_wire(answer).map_err(malformed)?;
         if result.is_ok() {
             self.heartbeat = Some(stream);
@@ -85,5 +114,19 @@ impl PeerClient {
         debug_assert!(sent.is_ok(), "a new queue has room for one");
         let opened = self.connect()?.append(ReceiverStream::new(queue)).await.map_err(|status| failed(&status))?;
         Ok(HeartbeatStream { requests, answers: opened.into_inner(), unchecked: true })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silence_and_its_end_are_told_once() {
+        let mut silence = Silence::default();
+        let told: Vec<usize> = (1..100).filter(|_| silence.count(false)).collect();
+        assert_eq!(told, [SILENT as usize]);
+        assert!(silence.count(true) && !silence.count(true));
+        assert!((1..SILENT).all(|_| !silence.count(false)) && !silence.count(true), "a short one is not worth a line");
     }
 }

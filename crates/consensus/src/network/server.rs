@@ -3,11 +3,14 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use futures::{Stream, StreamExt, stream};
+use gantry_store::Offered;
+use gantry_store::watch;
 use openraft::raft::AppendEntriesRequest;
 use parking_lot::Mutex;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::net::TcpListener;
 use tonic::{
     Request, Response, Status, Streaming,
+    service::Routes,
     transport::{Server, server::TcpIncoming},
 };
 
@@ -23,8 +26,9 @@ use crate::{
     wire::{
         self, Malformed,
         proto::{
-            AppendRequest, AppendResponse, GreetRequest, GreetResponse, Peer, SnapshotRequest, SnapshotResponse,
-            TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+            AppendRequest, AppendResponse, GreetRequest, GreetResponse, Peer, SnapshotOffer, SnapshotOfferResponse,
+            SnapshotRequest, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
+            VoteResponse,
             check_server::CheckServer,
             raft_server::{Raft as RaftService, RaftServer},
         },
@@ -40,16 +44,13 @@ pub(crate) async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
     let (stop, stopping) = watch::channel(false);
-    let service = RaftServer::new(Service { raft, peers, stopping });
-    let service = service.max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES);
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(service)
-        .add_service(CheckServer::new(CheckService { verifier }))
+        .add_routes(routes(raft, peers, verifier, stopping))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
             shutdown.await;
             // Append streams have no end of their own.
@@ -58,10 +59,18 @@ pub(crate) async fn serve(
         .await
 }
 
+/// What answers the members, wherever the calls come from, until `stopping`.
+pub(crate) fn routes(raft: Raft, peers: Peers, verifier: Verifier, stopping: watch::Receiver<bool>) -> Routes {
+    let raft = RaftServer::new(Service { raft, peers, stopping });
+    let raft = raft.max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES);
+    Routes::new(raft).add_service(CheckServer::new(CheckService { verifier }))
+}
+
 #[derive(Clone)]
 struct Service {
     raft: Raft,
     peers: Peers,
+    /// True, or its sender gone, once the node is stopping.
     stopping: watch::Receiver<bool>,
 }
 
@@ -88,7 +97,8 @@ impl Service {
             let ended = Ended::default();
             let mut results = std::pin::pin!(self.raft.stream_append(requests(first, rest, ended.clone())));
             while let Some(result) = self.unless_stopping(results.next()).await? {
-                yield wire::appended_to_wire(result.map_err(stopped)?, peer.take());
+                let answer = wire::appended_to_wire(result.map_err(stopped)?, peer.take());
+                yield AppendResponse { disk: Some(self.peers.disks().own()), ..answer };
             }
             let why = ended.0.lock().take();
             why.map_or(Ok(()), Err)?;
@@ -99,8 +109,9 @@ impl Service {
     async fn unless_stopping<T>(&self, work: impl Future<Output = T>) -> Result<T, Status> {
         let mut stopping = self.stopping.clone();
         tokio::select! {
-            done = work => Ok(done),
+            biased;
             _ = stopping.wait_for(|stopping| *stopping) => Err(Status::unavailable("this node is stopping")),
+            done = work => Ok(done),
         }
     }
 }
@@ -172,14 +183,22 @@ impl RaftService for Service {
         Ok(Response::new(GreetResponse { peer: Some(self.peers.introduce(from)) }))
     }
 
+    async fn offer_snapshot(&self, request: Request<SnapshotOffer>) -> Result<Response<SnapshotOfferResponse>, Status> {
+        let SnapshotOffer { peer, position, size_bytes } = request.into_inner();
+        let peer = self.admit(peer)?;
+        let received_bytes = self.peers.snapshots().received_of(Offered { position, size_bytes });
+        Ok(Response::new(SnapshotOfferResponse { peer: Some(peer), received_bytes }))
+    }
+
     async fn install_snapshot(
         &self,
         request: Request<Streaming<SnapshotRequest>>,
     ) -> Result<Response<SnapshotResponse>, Status> {
         let mut requests = request.into_inner();
-        let (peer, vote, size_bytes) = snapshot::receive_header(&mut requests).await?;
-        let peer = self.admit(peer)?;
-        let file = snapshot::receive_file(requests, self.peers.snapshots(), size_bytes).await?;
+        let mut announced = snapshot::receive_header(&mut requests).await?;
+        let peer = self.admit(announced.peer.take())?;
+        let vote = announced.vote;
+        let file = snapshot::receive_file(requests, self.peers.snapshots(), &announced).await?;
         let snapshot = raft_snapshot(file).map_err(|error| Status::data_loss(error.to_string()))?;
         // The library takes this for granted, and would stop the node where it does not hold.
         if snapshot.meta.last_log_id.is_some_and(|last| last.leader_id > vote.leader_id) {

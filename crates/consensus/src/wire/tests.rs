@@ -42,7 +42,15 @@ fn entries() -> impl Strategy<Value = Entry> {
 }
 
 fn peer() -> proto::Peer {
-    proto::Peer { cluster: "north".to_owned(), cluster_id: 7, from: 1, to: 2 }
+    proto::Peer { cluster: "north".to_owned(), cluster_id: 7, from: 1, to: 2, has_vote: true }
+}
+
+/// With indexes that follow each other.
+fn joined(previous: Option<LogId>, entries: Vec<Entry>) -> Vec<Entry> {
+    let first = previous.map_or(0, |previous| previous.index.saturating_add(1));
+    let mut entries: Vec<Entry> = entries.into_iter().take((u64::MAX - first) as usize).collect();
+    entries.iter_mut().zip(first..).for_each(|(entry, index)| entry.log_id.index = index);
+    entries
 }
 
 /// As on the wire: through the bytes.
@@ -56,7 +64,7 @@ proptest! {
         vote in votes(), prev_log_id in option::of(log_ids()), entries in collection::vec(entries(), 0..5),
         leader_commit in option::of(log_ids()),
     ) {
-        let request = AppendEntriesRequest { vote, prev_log_id, entries, leader_commit };
+        let request = AppendEntriesRequest { vote, prev_log_id, entries: joined(prev_log_id, entries), leader_commit };
         let wire = sent(&append_to_wire(request.clone(), Some(peer())));
         prop_assert_eq!(wire.peer.as_ref(), Some(&peer()));
         let got = append_from_wire(wire).unwrap();
@@ -102,6 +110,30 @@ proptest! {
             let wire = sent(&transferred_to_wire(response.clone(), peer()));
             prop_assert_eq!(transferred_from_wire(wire).unwrap(), response);
         }
+    }
+}
+
+#[test]
+fn entries_that_leave_a_gap_are_refused() {
+    let pos = |index| gantry_store::LogPos::new(2, 5, index);
+    let request = |previous: Option<u64>, indexes: &[u64]| proto::AppendRequest {
+        peer: Some(peer()),
+        vote: Some(gantry_store::Vote { term: 2, node: 5, committed: true }),
+        previous: previous.map(pos),
+        entries: indexes.iter().map(|index| proto::Entry { pos: Some(pos(*index)), payload: None }).collect(),
+        committed: None,
+    };
+    for (previous, indexes) in [(None, [0, 1]), (Some(498), [499, 500]), (Some(u64::MAX - 2), [u64::MAX - 1, u64::MAX])]
+    {
+        assert!(append_from_wire(request(previous, &indexes)).is_ok(), "{previous:?} {indexes:?}");
+    }
+    // What a leader sends that read its log while it was purged.
+    let error = append_from_wire(request(Some(498), &[654, 655])).unwrap_err().to_string();
+    assert!(error.contains("entry 654 does not follow"), "{error}");
+    for (previous, indexes) in
+        [(None, [1, 2]), (Some(3), [4, 6]), (Some(3), [4, 4]), (Some(3), [3, 4]), (Some(u64::MAX), [0, 1])]
+    {
+        assert!(append_from_wire(request(previous, &indexes)).is_err(), "{previous:?} {indexes:?}");
     }
 }
 

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod busy;
 mod failover;
 mod members;
 mod node;
 mod recovery;
+mod stuck;
 mod verify;

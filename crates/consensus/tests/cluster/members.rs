@@ -65,6 +65,22 @@ async fn leadership_is_handed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leadership_goes_to_a_voter_that_has_just_come_back() {
+    let (_dir, mut nodes) = cluster(&[1, 2, 3]).await;
+    let at = leader(&nodes).await;
+    let back = nodes.swap_remove((at + 1) % 3);
+    let id = back.id();
+    let config = back.stop().await;
+    tokio::time::sleep(2 * Duration::from_millis(config.timing.election_max_ms)).await;
+    let back = Node::start(config).await;
+    let at = leader(&nodes).await;
+    assert_eq!(nodes[at].consensus.hand_over(Some(id)).await, Ok(id));
+    nodes.push(back);
+    let rev = place(&nodes, 1).await;
+    agree(&nodes, rev).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_removes_itself_steps_down() {
     let (_dir, mut nodes) = cluster(&[1, 2, 3]).await;
     let at = leader(&nodes).await;
@@ -195,5 +211,25 @@ async fn a_member_moves_to_another_address() {
     // Also those who dial it anew find it.
     assert_eq!(nodes[at].consensus.hand_over(Some(id)).await, Ok(id));
     let rev = place(&nodes, 3).await;
+    agree(&nodes, rev).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_is_still_starting_where_it_moved_to_is_waited_for() {
+    let (dir, mut nodes) = cluster(&[1, 2, 3]).await;
+    place(&nodes, 1).await;
+    let at = leader(&nodes).await;
+    let moving = nodes.swap_remove((at + 1) % 3);
+    let id = moving.id();
+    moving.stop().await;
+    let new = config(id, dir.path()).await;
+    let at = leader(&nodes).await;
+    let (asked, member) = (nodes[at].consensus.clone(), new.member());
+    let moved = tokio::spawn(async move { asked.move_member(member).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!moved.is_finished(), "{:?}", moved.await);
+    nodes.push(Node::start(new).await);
+    moved.await.unwrap().unwrap();
+    let rev = place(&nodes, 2).await;
     agree(&nodes, rev).await;
 }

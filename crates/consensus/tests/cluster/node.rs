@@ -24,6 +24,11 @@ pub struct Node {
 impl Node {
     pub async fn start(config: Config) -> Self {
         let listener = bind(&config.raft_addr).await;
+        Self::start_on(config, listener).await
+    }
+
+    /// With a listener that others reach by another address.
+    pub async fn start_on(config: Config, listener: TcpListener) -> Self {
         let consensus = open(&config).await;
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn({

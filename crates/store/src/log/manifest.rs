@@ -12,7 +12,7 @@ use crate::{engine, error::StoreError};
 
 /// One list, and its length.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub(crate) struct Manifest {
+pub struct Manifest {
     /// In its file's name. A larger one is a newer list.
     #[prost(uint64, tag = "1")]
     number: u64,
@@ -31,8 +31,8 @@ pub(crate) fn current(data_dir: &Path) -> Option<Manifest> {
 }
 
 /// Holds the list against what was noted. To be called before RocksDB opens it and begins a new one.
-pub(crate) fn check(data_dir: &Path, noted: Option<Manifest>) -> Result<(), StoreError> {
-    let (Some(noted), Some(found)) = (noted, current(data_dir)) else { return Ok(()) };
+pub(crate) fn check(found: Option<Manifest>, noted: Option<Manifest>) -> Result<(), StoreError> {
+    let (Some(noted), Some(found)) = (noted, found) else { return Ok(()) };
     let short = found.number < noted.number || (found.number == noted.number && found.bytes < noted.bytes);
     if !short {
         return Ok(());

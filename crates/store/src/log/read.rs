@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use rocksdb::{Direction, IteratorMode, ReadOptions};
 
 use super::{LogEntry, Shared, record};
-use crate::{engine::Engine, error::StoreError};
+use crate::{
+    error::StoreError,
+    kv::{Column, KvEngine},
+};
 
 /// How much one read may return. The first entry is returned whatever its size.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +57,7 @@ pub(super) fn read(shared: &Shared, range: Range<u64>, mut limit: ReadLimit) -> 
     };
     // Without the lock: the entries before the tail are in RocksDB, and stay unless they are purged or cut meanwhile,
     // in which case consensus no longer wants them.
-    for read in stored(&shared.engine, range.start..split) {
+    for read in stored(&*shared.engine, range.start..split) {
         let entry = read?.entry;
         if !limit.take(entry.size_bytes()) {
             return Ok(out);
@@ -77,19 +79,14 @@ fn gapless(mut entries: Vec<LogEntry>) -> Vec<LogEntry> {
 
 /// The records of `range` in RocksDB, each checked, and checked against the one before it.
 pub(super) fn stored(
-    engine: &Engine,
+    engine: &dyn KvEngine,
     range: Range<u64>,
 ) -> impl Iterator<Item = Result<record::Read, StoreError>> + '_ {
-    // Bounded on both sides, so that it never walks over the tombstones of what was purged.
-    let mut options = ReadOptions::default();
     let (from, to) = (record::key(range.start), record::key(range.end));
-    options.set_iterate_lower_bound(from);
-    options.set_iterate_upper_bound(to);
-    options.fill_cache(false);
-    let rows = engine.db().iterator_cf_opt(engine.log(), options, IteratorMode::From(&from, Direction::Forward));
+    let rows = engine.rows(Column::Log, (&from, Some(&to)));
     let mut before: Option<(u64, u32)> = None;
     rows.map(move |row| {
-        let (key, value) = row.map_err(StoreError::engine("read the log"))?;
+        let (key, value) = row?;
         let index = index_of(&key)?;
         let read = record::decode(index, Bytes::from(Vec::from(value)))?;
         if let Some((last, crc)) = before

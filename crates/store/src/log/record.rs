@@ -155,6 +155,11 @@ pub(crate) fn decode(index: u64, bytes: Bytes) -> Result<Read, StoreError> {
     Ok(Read { entry: LogEntry { pos, payload }, previous: record.previous, crc })
 }
 
+/// The entry in the record at `index`, for those who look at a database from outside.
+pub fn entry_of_record(index: u64, record: Bytes) -> Result<LogEntry, StoreError> {
+    decode(index, record).map(|read| read.entry)
+}
+
 /// The CRC at the end of a record.
 pub(crate) fn stored_crc(record: &[u8]) -> Option<u32> {
     record.last_chunk::<CRC_BYTES>().map(|crc| u32::from_le_bytes(*crc))

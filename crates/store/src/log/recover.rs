@@ -4,16 +4,17 @@ use std::path::Path;
 
 use prost::Message;
 
-use super::{LogEntry, mark::Reached, read, usage::Usage};
+use super::{Log, LogEntry, ReadLimit, mark::Reached, read, usage::Usage};
 use crate::{
     LogPos, Vote,
-    engine::Engine,
+    apply::APPLIED,
     error::{OpenError, StoreError},
+    kv::{Column, KvEngine},
     position::show,
 };
 
 /// Keys of the meta column family that belong to the log.
-pub(crate) const VOTE: &[u8] = b"vote";
+pub const VOTE: &[u8] = b"vote";
 pub(crate) const PURGED: &[u8] = b"purged";
 pub(crate) const COMMITTED: &[u8] = b"committed";
 
@@ -29,14 +30,14 @@ pub(crate) struct Found {
 }
 
 /// Reads every record. A damaged one ends it: entries after it were acknowledged, and guessing is not safe.
-pub(super) fn scan(engine: &Engine) -> Result<Found, StoreError> {
+pub(super) fn scan(engine: &dyn KvEngine) -> Result<Found, StoreError> {
     let (found, damage) = scan_to_damage(engine, |_| {})?;
     damage.map_or(Ok(found), Err)
 }
 
 /// As [`scan`], with what came before a damaged record, for those who only look. Each whole entry is also given to `look`.
 pub(crate) fn scan_to_damage(
-    engine: &Engine,
+    engine: &dyn KvEngine,
     mut look: impl FnMut(&LogEntry),
 ) -> Result<(Found, Option<StoreError>), StoreError> {
     let mut found = Found {
@@ -55,6 +56,13 @@ pub(crate) fn scan_to_damage(
         if found.last_crc == 0 && found.last == found.purged && read.entry.pos.index != first {
             let why = format!("the log goes on with entry {}", read.entry.pos.index);
             return Ok((found, Some(StoreError::damaged(format!("log entry {first}"), why))));
+        }
+        if Some(read.entry.pos) <= found.last {
+            let (pos, last) = (read.entry.pos, show(found.last));
+            return Ok((
+                found,
+                Some(StoreError::damaged(format!("log entry at {pos}"), format!("it comes after {last}"))),
+            ));
         }
         look(&read.entry);
         found.usage.added(read.entry.pos.index, read.entry.size_bytes());
@@ -79,7 +87,40 @@ pub(crate) fn check_mark(dir: &Path, found: &Found, reached: Reached) -> Result<
     Ok(())
 }
 
-fn meta<M: Message + Default>(engine: &Engine, key: &'static [u8]) -> Result<Option<M>, StoreError> {
-    let Some(bytes) = engine.read_meta(key)? else { return Ok(None) };
+/// Holds the log against the state, which is made of its entries: what is missing between the two cannot be applied, and where
+/// they contradict each other one of them is not what was written. The state may be ahead, where a snapshot was installed; and
+/// a snapshot that is ahead of it is installed next.
+pub(crate) fn check_state(log: &Log, applied: Option<LogPos>, snapshot: Option<LogPos>) -> Result<(), StoreError> {
+    let index = |pos: Option<LogPos>| pos.map(|pos| pos.index);
+    if index(log.purged()) > index(applied).max(index(snapshot)) {
+        let (purged, applied) = (show(log.purged()), show(applied));
+        return Err(StoreError::damaged(
+            "the state",
+            format!("it ends at {applied}, and the log begins after {purged}"),
+        ));
+    }
+    let Some(applied) = applied else { return Ok(()) };
+    let there = log.read(applied.index..applied.index.saturating_add(1), ReadLimit::NONE)?;
+    match there.first() {
+        Some(entry) if entry.pos != applied => {
+            let why = format!("it ends at {applied}, where the log has {}", entry.pos);
+            Err(StoreError::damaged("the state", why))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a record under [`APPLIED`] says, for those who look at a database from outside.
+pub fn applied_of_record(record: &[u8]) -> Result<LogPos, StoreError> {
+    crate::meta::decode(APPLIED, record)
+}
+
+/// What a record under [`VOTE`] says, for those who look at a database from outside.
+pub fn vote_of_record(record: &[u8]) -> Result<Vote, StoreError> {
+    crate::meta::decode(VOTE, record)
+}
+
+fn meta<M: Message + Default>(engine: &dyn KvEngine, key: &'static [u8]) -> Result<Option<M>, StoreError> {
+    let Some(bytes) = engine.get(Column::Meta, key)? else { return Ok(None) };
     crate::meta::decode(key, &bytes).map(Some)
 }

@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, ops::Range};
 
 use super::{LogEntry, ReadLimit};
+use crate::LogPos;
 
 /// Kept at least this long even where written: a follower that lags by less is served from memory.
 const TAIL_BYTES: usize = 64 << 20;
@@ -33,12 +34,11 @@ impl Tail {
     }
 
     /// Drops the oldest entries beyond the limits, none that is not yet in RocksDB.
-    pub(super) fn shrink(&mut self, written_end: u64) {
-        while self.bytes > TAIL_BYTES || self.entries.len() > TAIL_ENTRIES {
-            match self.first() {
-                Some(first) if first < written_end => self.pop_front(),
-                _ => return,
-            }
+    pub(super) fn shrink(&mut self, written: Option<LogPos>) {
+        while (self.bytes > TAIL_BYTES || self.entries.len() > TAIL_ENTRIES)
+            && self.entries.front().is_some_and(|first| Some(first.pos) <= written)
+        {
+            self.pop_front();
         }
     }
 
@@ -102,9 +102,11 @@ mod tests {
     #[test]
     fn keeps_what_is_not_written() {
         let mut tail = tail(0..TAIL_ENTRIES as u64 + 10);
-        tail.shrink(3);
+        tail.shrink(Some(LogPos::new(1, 1, 2)));
         assert_eq!(tail.first(), Some(3));
-        tail.shrink(u64::MAX);
+        tail.shrink(Some(LogPos::new(0, 1, u64::MAX)));
+        assert_eq!(tail.first(), Some(3), "what an earlier leader wrote at their places is not what is here");
+        tail.shrink(Some(LogPos::new(1, 1, u64::MAX)));
         assert_eq!(tail.entries.len(), TAIL_ENTRIES);
     }
 

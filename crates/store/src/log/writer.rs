@@ -1,11 +1,11 @@
-//! The one thread that writes the log.
+//! The one thread that writes the log; in a simulation, the one task.
 
 use std::{
     sync::{Arc, mpsc},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use rocksdb::WriteBatch;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     Done, LogEntry, Shared,
@@ -13,7 +13,12 @@ use super::{
     record,
     recover::{COMMITTED, PURGED, VOTE},
 };
-use crate::{LogPos, Vote, error::StoreError, meta};
+use crate::{
+    LogPos, Vote,
+    error::StoreError,
+    kv::{Batch, Column},
+    meta,
+};
 
 /// Bytes written as one group at most; what waits beyond that forms the next group.
 const GROUP_BYTES: usize = 16 << 20;
@@ -34,6 +39,10 @@ pub(super) enum Job {
         vote: Vote,
         done: Done,
     },
+    /// Nothing, but for the sync of all that came before.
+    Settle {
+        done: Done,
+    },
     /// Removes the entries after `last` and before `end`.
     Truncate {
         last: Option<LogPos>,
@@ -48,7 +57,7 @@ pub(super) enum Job {
 
 impl Job {
     pub(super) fn fail(self, why: &str) {
-        if let Self::Append { done, .. } | Self::Vote { done, .. } = self {
+        if let Self::Append { done, .. } | Self::Vote { done, .. } | Self::Settle { done } = self {
             done(Err(StoreError::Stopped { why: why.to_owned() }));
         }
     }
@@ -57,7 +66,7 @@ impl Job {
 pub(super) struct Writer {
     shared: Arc<Shared>,
     mark: Mark,
-    /// What is written, but for the group under way.
+    /// What is written, with the group under way.
     last: Option<LogPos>,
     last_crc: u32,
     vote: Option<Vote>,
@@ -70,11 +79,17 @@ pub(super) struct Writer {
 /// What goes into one write and one sync.
 #[derive(Default)]
 struct Group {
-    batch: WriteBatch,
+    batch: Batch,
     done: Vec<Done>,
-    end: Option<u64>,
     /// Indexes whose files may go once the group is durable.
     purged: Option<std::ops::Range<u64>>,
+}
+
+/// A group that is written and not yet durable.
+struct Unsynced {
+    done: Vec<Done>,
+    purged: Option<std::ops::Range<u64>>,
+    size_bytes: usize,
 }
 
 impl Writer {
@@ -93,45 +108,102 @@ impl Writer {
             let result = match queue.recv_timeout(IDLE) {
                 Ok(job) => self.busy(|writer| writer.write_group(job, queue)),
                 Err(mpsc::RecvTimeoutError::Timeout) => self.busy(Self::idle),
-                Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    break self.shared.engine.sync().and_then(|()| self.mark.close()).err();
-                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => break self.close().err(),
             };
             if let Err(error) = result {
                 break Some(error);
             }
         };
-        let Some(error) = failed else { return };
+        if let Some(why) = self.end(failed) {
+            queue.iter().for_each(|job| job.fail(&why));
+        }
+    }
+
+    /// As [`Writer::run`], on a task of a simulation: `ring` says that something was sent, and a sync takes the time that the
+    /// engine says.
+    pub(super) async fn run_as_task(mut self, queue: mpsc::Receiver<Job>, ring: Arc<Notify>) {
+        let failed = loop {
+            let result = match queue.try_recv() {
+                Ok(job) => match self.collect(job, &queue) {
+                    Ok(group) => {
+                        self.shared.syncs.lock().begin();
+                        let begun = Instant::now();
+                        tokio::time::sleep(self.shared.engine.sync_takes()).await;
+                        self.busy(|writer| writer.settle(group, begun))
+                    }
+                    Err(error) => Err(error),
+                },
+                Err(mpsc::TryRecvError::Empty) => match tokio::time::timeout(IDLE, ring.notified()).await {
+                    Ok(()) => Ok(()),
+                    Err(_) => self.busy(Self::idle),
+                },
+                Err(mpsc::TryRecvError::Disconnected) => break self.close().err(),
+            };
+            if let Err(error) = result {
+                break Some(error);
+            }
+        };
+        let Some(why) = self.end(failed) else { return };
+        loop {
+            match queue.try_recv() {
+                Ok(job) => job.fail(&why),
+                Err(mpsc::TryRecvError::Empty) => ring.notified().await,
+                Err(mpsc::TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn close(&mut self) -> Result<(), StoreError> {
+        self.shared.engine.sync().and_then(|()| self.mark.close())
+    }
+
+    /// Says why nothing is written any more, where a write has failed: whoever asks for another is to be told.
+    fn end(self, failed: Option<StoreError>) -> Option<Arc<str>> {
+        let error = failed?;
         tracing::error!(%error, "the log cannot be written: this node must stop");
         let why: Arc<str> = error.to_string().into();
         self.shared.written.send_modify(|written| written.failed = Some(Arc::clone(&why)));
-        queue.iter().for_each(|job| job.fail(&why));
+        Some(why)
     }
 
     /// Does `work` so that others see how long it takes.
     fn busy(&mut self, work: impl FnOnce(&mut Self) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        *self.shared.busy_since.lock() = Some(Instant::now());
+        self.shared.syncs.lock().begin();
         let result = work(self);
-        *self.shared.busy_since.lock() = None;
+        self.shared.syncs.lock().end();
         result
     }
 
     /// Takes everything that waits, writes it, syncs it, and reports it done.
     fn write_group(&mut self, first: Job, queue: &mpsc::Receiver<Job>) -> Result<(), StoreError> {
+        let group = self.collect(first, queue)?;
+        self.settle(group, Instant::now())
+    }
+
+    /// Takes what waits, and writes it without making it durable.
+    fn collect(&mut self, first: Job, queue: &mpsc::Receiver<Job>) -> Result<Unsynced, StoreError> {
         let mut group = Group::default();
         let mut next = Some(first);
         while let Some(job) = next {
             if let Err(error) = self.add(job, &mut group) {
-                return group.fail(error);
+                return Err(failed(group.done, error));
             }
-            next = if group.batch.size_in_bytes() < GROUP_BYTES { queue.try_recv().ok() } else { None };
+            next = if group.batch.size_bytes() < GROUP_BYTES { queue.try_recv().ok() } else { None };
         }
-        let Group { batch, done, end, purged } = group;
-        let size_bytes = batch.size_in_bytes();
-        match self.write(batch, end).and_then(|()| self.sync(size_bytes)) {
+        let Group { batch, done, purged } = group;
+        let size_bytes = batch.size_bytes();
+        match self.write(batch) {
+            Ok(()) => Ok(Unsynced { done, purged, size_bytes }),
+            Err(error) => Err(failed(done, error)),
+        }
+    }
+
+    /// Makes what was written durable, and reports it done.
+    fn settle(&mut self, Unsynced { done, purged, size_bytes }: Unsynced, begun: Instant) -> Result<(), StoreError> {
+        match self.sync(size_bytes, begun) {
             // Newest first: completion is a watermark, so the older ones then have nothing left to tell.
             Ok(()) => done.into_iter().rev().for_each(|done| done(Ok(()))),
-            Err(error) => return Group { done, ..Group::default() }.fail(error),
+            Err(error) => return Err(failed(done, error)),
         }
         if let Some(range) = purged {
             self.drop_files(range);
@@ -151,8 +223,9 @@ impl Writer {
             Job::Vote { vote, done } => {
                 group.done.push(done);
                 self.vote = Some(vote);
-                group.batch.put_cf(self.shared.engine.meta(), VOTE, meta::encode(&vote));
+                group.batch.put(Column::Meta, VOTE, meta::encode(&vote));
             }
+            Job::Settle { done } => group.done.push(done),
             Job::Truncate { last, end } => self.truncate(last, end, group)?,
             Job::Purge { from, upto } => self.purge(from, upto, group),
         }
@@ -162,39 +235,33 @@ impl Writer {
     fn add_entry(&mut self, entry: &LogEntry, group: &mut Group) {
         self.last_crc = record::encode(entry, self.last_crc, &mut self.scratch);
         self.last = Some(entry.pos);
-        group.end = Some(entry.pos.index + 1);
-        group.batch.put_cf(self.shared.engine.log(), record::key(entry.pos.index), &self.scratch);
+        group.batch.put(Column::Log, record::key(entry.pos.index), &self.scratch);
     }
 
     fn truncate(&mut self, last: Option<LogPos>, end: u64, group: &mut Group) -> Result<(), StoreError> {
         // What is cut may still be in the group, and the record that becomes the last one is read back for its CRC.
-        self.write(std::mem::take(&mut group.batch), group.end.take())?;
+        self.write(std::mem::take(&mut group.batch))?;
         self.mark.lower(last)?;
-        let engine = Arc::clone(&self.shared.engine);
         let next = last.map_or(0, |last| last.index + 1);
         if end - next <= CUT_ONE_BY_ONE {
-            (next..end).for_each(|index| group.batch.delete_cf(engine.log(), record::key(index)));
+            (next..end).for_each(|index| group.batch.delete(Column::Log, record::key(index)));
         } else {
-            group.batch.delete_range_cf(engine.log(), record::key(next), record::key(end));
+            group.batch.delete_range(Column::Log, record::key(next), record::key(end));
         }
         let kept = match last {
-            Some(last) => engine.db().get_cf(engine.log(), record::key(last.index)),
-            None => Ok(None),
+            Some(last) => self.shared.engine.get(Column::Log, &record::key(last.index))?,
+            None => None,
         };
-        let kept = kept.map_err(StoreError::engine("read the log"))?;
         self.last_crc = kept.as_deref().and_then(record::stored_crc).unwrap_or_default();
         self.last = last;
-        group.end = Some(next);
         Ok(())
     }
 
     fn purge(&mut self, from: u64, upto: LogPos, group: &mut Group) {
-        let engine = &self.shared.engine;
-        group.batch.delete_range_cf(engine.log(), record::key(from), record::key(upto.index + 1));
-        group.batch.put_cf(engine.meta(), PURGED, meta::encode(&upto));
+        group.batch.delete_range(Column::Log, record::key(from), record::key(upto.index + 1));
+        group.batch.put(Column::Meta, PURGED, meta::encode(&upto));
         if self.last.is_none_or(|last| last.index <= upto.index) {
             self.last = Some(upto);
-            group.end = Some(upto.index + 1);
         }
         group.purged = Some(group.purged.take().map_or(from, |earlier| earlier.start)..upto.index + 1);
     }
@@ -202,34 +269,33 @@ impl Writer {
     /// Whole files of purged entries go at once; the rest goes when files are merged. Nothing is lost if this fails.
     fn drop_files(&self, range: std::ops::Range<u64>) {
         let (first, end) = (record::key(range.start), record::key(range.end));
-        if let Err(error) = self.shared.engine.db().delete_file_in_range_cf(self.shared.engine.log(), first, end) {
+        if let Err(error) = self.shared.engine.drop_range(Column::Log, (&first, &end)) {
             tracing::warn!(%error, "cannot drop purged log files");
         }
     }
 
-    /// Puts a batch into RocksDB and says so, without making it durable.
-    fn write(&mut self, mut batch: WriteBatch, end: Option<u64>) -> Result<(), StoreError> {
+    /// Puts a batch into the database, with which it ends at `last`, and says so, without making it durable.
+    fn write(&mut self, mut batch: Batch) -> Result<(), StoreError> {
         let committed = self.shared.ends.read().committed;
         if committed != self.committed {
             self.committed = committed;
             match committed {
-                Some(pos) => batch.put_cf(self.shared.engine.meta(), COMMITTED, meta::encode(&pos)),
-                None => batch.delete_cf(self.shared.engine.meta(), COMMITTED),
+                Some(pos) => batch.put(Column::Meta, COMMITTED, meta::encode(&pos)),
+                None => batch.delete(Column::Meta, COMMITTED),
             }
         }
         if !batch.is_empty() {
-            self.shared.engine.write("write the log", batch)?;
+            self.shared.engine.write("write the log", &batch)?;
         }
-        if let Some(end) = end {
-            self.shared.written.send_modify(|written| written.end = end);
-        }
+        let last = self.last;
+        self.shared.written.send_if_modified(|written| std::mem::replace(&mut written.last, last) != last);
         Ok(())
     }
 
-    fn sync(&self, size_bytes: usize) -> Result<(), StoreError> {
-        let start = Instant::now();
+    fn sync(&self, size_bytes: usize, begun: Instant) -> Result<(), StoreError> {
         self.shared.engine.sync()?;
-        let elapsed = start.elapsed();
+        let elapsed = begun.elapsed();
+        self.shared.syncs.lock().took(elapsed);
         if elapsed >= SLOW_SYNC {
             tracing::warn!(elapsed_ms = elapsed.as_millis() as u64, size_bytes, "syncing the log took long");
         }
@@ -238,7 +304,7 @@ impl Writer {
 
     fn idle(&mut self) -> Result<(), StoreError> {
         if std::mem::take(&mut self.idle_sync_due) {
-            self.write(WriteBatch::default(), None)?;
+            self.write(Batch::default())?;
             self.shared.engine.sync()?;
             self.mark.sync()?;
         }
@@ -258,9 +324,8 @@ impl Drop for EndOnPanic {
     }
 }
 
-impl Group {
-    fn fail(self, error: StoreError) -> Result<(), StoreError> {
-        self.done.into_iter().rev().for_each(|done| done(Err(error.clone())));
-        Err(error)
-    }
+/// Tells everybody of the error, newest first as ever.
+fn failed(done: Vec<Done>, error: StoreError) -> StoreError {
+    done.into_iter().rev().for_each(|done| done(Err(error.clone())));
+    error
 }

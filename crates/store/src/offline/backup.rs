@@ -15,6 +15,7 @@ use prost::Message;
 
 use crate::{
     Identity, LogPos, Membership, SnapshotFile,
+    disk::RealDisk,
     error::StoreError,
     snapshot::{Content, read_at},
 };
@@ -98,7 +99,7 @@ impl Backup {
         if bytes != whole {
             return Err(damaged(format!("it has {bytes} bytes, not {whole}")));
         }
-        let read = read_at(path, prelude_bytes).map_err(|error| match error {
+        let read = read_at(&RealDisk, path, prelude_bytes).map_err(|error| match error {
             StoreError::Version { found, known, .. } => BackupError::Version { path: path.to_owned(), found, known },
             error => damaged(error.to_string()),
         })?;

@@ -7,15 +7,16 @@ use std::{
 };
 
 use gantry_fleet::Fleet;
-use rocksdb::IteratorMode;
 
 use crate::{
     Identity, LogPos, Membership, Vote,
     apply::{APPLIED, MEMBERSHIP, load_row, read_meta},
     dir_lock::DirLock,
+    disk::RealDisk,
     engine::{self, Engine},
     error::{OpenError, StoreError},
     family,
+    kv::{Column, KvEngine},
     log::{
         manifest,
         mark::{Mark, Reached},
@@ -23,6 +24,7 @@ use crate::{
     },
     snapshot,
     state::StateHasher,
+    store,
 };
 
 /// A data directory, as it lies on disk.
@@ -112,15 +114,18 @@ pub fn inspect(dir: &Path) -> Result<Inspection, OpenError> {
         Ok(None) => found.problem("identity", "there is no identity file"),
         Err(error) => found.problem("identity", error),
     }
-    let reached = Mark::look(dir).unwrap_or_else(|error| {
+    let reached = Mark::look(&RealDisk, dir).unwrap_or_else(|error| {
         found.problem("mark", error);
         Reached::default()
     });
+    if !reached.is_there() && found.identity.as_ref().is_some_and(|identity| identity.cluster_id != 0) {
+        found.problem("mark", store::MARK_GONE);
+    }
     found.mark = MarkReport { last: reached.last, vote: reached.vote };
     if has_database {
         match Engine::open_read_only(dir) {
             Ok(engine) => {
-                if let Err(short) = manifest::check(dir, reached.manifest) {
+                if let Err(short) = manifest::check(manifest::current(dir), reached.manifest) {
                     found.problem("database", short);
                 }
                 found.read_log(&engine, reached);
@@ -138,7 +143,7 @@ impl Inspection {
         self.problems.push(Problem { part, why: why.to_string() });
     }
 
-    fn read_log(&mut self, engine: &Engine, reached: Reached) {
+    fn read_log(&mut self, engine: &dyn KvEngine, reached: Reached) {
         let mut first = None;
         let mut entries = 0;
         let scanned = recover::scan_to_damage(engine, |entry| {
@@ -158,7 +163,7 @@ impl Inspection {
         self.log = Some(LogReport { purged, first, last, entries, bytes: usage.bytes(), vote, committed });
     }
 
-    fn read_state(&mut self, engine: &Engine) {
+    fn read_state(&mut self, engine: &dyn KvEngine) {
         match read_state(engine) {
             Ok((state, fleet)) => {
                 if let Err(broken) = fleet.check() {
@@ -174,13 +179,13 @@ impl Inspection {
     }
 
     fn read_snapshots(&mut self) {
-        let paths = match snapshot::published_in(&self.dir) {
+        let paths = match snapshot::published_in(&RealDisk, &self.dir) {
             Ok(paths) => paths,
             Err(error) => return self.problem("snapshots", error),
         };
         for path in paths {
             let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-            let content = match snapshot::verify(&path) {
+            let content = match snapshot::verify(&RealDisk, &path) {
                 Ok(content) => Some(content),
                 Err(error) => {
                     self.problem("snapshots", error);
@@ -193,12 +198,12 @@ impl Inspection {
 }
 
 /// The state as its rows say, with its hash.
-pub(crate) fn read_state(engine: &Engine) -> Result<(StateReport, Fleet), StoreError> {
+pub(crate) fn read_state(engine: &dyn KvEngine) -> Result<(StateReport, Fleet), StoreError> {
     let applied: Option<LogPos> = read_meta(engine, APPLIED)?;
     let membership: Option<Membership> = read_meta(engine, MEMBERSHIP)?;
     let (mut fleet, mut hasher, mut rows) = (Fleet::default(), StateHasher::default(), BTreeMap::new());
-    for row in engine.db().iterator_cf(engine.state(), IteratorMode::Start) {
-        let (key, value) = row.map_err(StoreError::engine("read the state"))?;
+    for row in engine.rows(Column::State, (&[], None)) {
+        let (key, value) = row?;
         load_row(&mut fleet, &key, &value)?;
         hasher.encoded(&key, &value);
         *rows.entry(family::name_of(&key)).or_default() += 1;

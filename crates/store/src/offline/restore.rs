@@ -7,17 +7,18 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use gantry_fleet::{Fleet, Row};
-use rocksdb::WriteBatch;
 
 use super::backup::Backup;
 use crate::{
-    Identity, LogPos, Member, Membership, Snapshots, Vote, Voters, disk,
+    Identity, LogPos, Member, Membership, Snapshots, Vote, Voters,
+    disk::{self, RealDisk},
     engine::Engine,
     error::{OpenError, StoreError},
+    ground::Ground,
+    kv::{Batch, Column, KvEngine},
     log::{
         mark::Mark,
         recover::{COMMITTED, PURGED, VOTE},
@@ -155,22 +156,22 @@ fn make_one(
     node: u64,
     dir: &Path,
 ) -> Result<u128, RestoreError> {
-    disk::create_dir(dir)?;
-    let engine = Arc::new(Engine::open(dir)?);
+    disk::create_dir(&RealDisk, dir)?;
+    let engine = Engine::open(dir)?;
     let vote = Vote { term: position.term, node: position.node, committed: true };
-    let mut batch = WriteBatch::default();
-    batch.put_cf(engine.meta(), PURGED, meta::encode(&position));
-    batch.put_cf(engine.meta(), VOTE, meta::encode(&vote));
-    batch.put_cf(engine.meta(), COMMITTED, meta::encode(&position));
-    engine.write("restore the log's position", batch)?;
+    let mut batch = Batch::default();
+    batch.put(Column::Meta, PURGED, meta::encode(&position));
+    batch.put(Column::Meta, VOTE, meta::encode(&vote));
+    batch.put(Column::Meta, COMMITTED, meta::encode(&position));
+    engine.write("restore the log's position", &batch)?;
     replace_rows(&engine, content)?;
-    let snapshots = Snapshots::open(dir)?;
+    let snapshots = Snapshots::open(&Ground::default(), dir)?;
     let snapshot = snapshots.build_now(&engine)?;
     let hash = snapshot.verify()?.hash;
     drop(engine);
-    let mut mark = Mark::open(dir)?;
+    let mut mark = Mark::open(&Ground::default(), dir)?;
     mark.note(Some(position), Some(vote))?;
     mark.close()?;
-    Identity::new(&cluster.name, cluster.id, node).save(dir)?;
+    Identity::new(&cluster.name, cluster.id, node).save(&RealDisk, dir)?;
     Ok(hash)
 }

@@ -3,19 +3,25 @@
 //! in canonical order, encoded as in the database.
 
 use std::{
-    fs::File,
-    io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write},
+    io::{self, BufReader, BufWriter, Read, Write},
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
 use prost::Message;
 
-use crate::{LogPos, Membership, error::StoreError, state::StateHasher};
+use crate::{
+    LogPos, Membership,
+    disk::{Disk, Opening, Sequential},
+    error::StoreError,
+    state::StateHasher,
+};
 
 const FORMAT: u32 = 1;
 /// Rows of about this many bytes go into one frame.
 const FRAME_BYTES: usize = 256 << 10;
+/// Given to the disk at once, while more is written.
+const PASSED_BYTES: u64 = 1 << 20;
 /// No frame is larger: a row is at most a few megabytes. Checked before memory is taken for one.
 const FRAME_LIMIT_BYTES: usize = 64 << 20;
 
@@ -78,23 +84,26 @@ struct Footer {
 
 pub(super) struct Writer {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: BufWriter<Sequential>,
     rows: Rows,
     pending_bytes: usize,
     written: u64,
     hasher: StateHasher,
+    /// Up to where the file was given to the disk.
+    passed: u64,
 }
 
 impl Writer {
-    pub(super) fn create(path: &Path, header: Header) -> Result<Self, StoreError> {
-        let file = File::create(path).map_err(StoreError::io("create", path))?;
+    pub(super) fn create(disk: &dyn Disk, path: &Path, header: Header) -> Result<Self, StoreError> {
+        let file = disk.open(path, Opening::Emptied).map_err(StoreError::io("create", path))?;
         let mut writer = Self {
             path: path.to_owned(),
-            file: BufWriter::new(file),
+            file: BufWriter::new(Sequential { file, at: 0 }),
             rows: Rows::default(),
             pending_bytes: 0,
             written: 0,
             hasher: StateHasher::default(),
+            passed: 0,
         };
         writer.frame(Content::Header(header))?;
         Ok(writer)
@@ -123,7 +132,17 @@ impl Writer {
             self.file.write_all(&crc32fast::hash(&message).to_le_bytes())?;
             self.file.write_all(&message)
         };
-        write().map_err(StoreError::io("write snapshot", &self.path))
+        write().map_err(StoreError::io("write snapshot", &self.path))?;
+        let Sequential { file, at } = self.file.get_ref();
+        if *at >= self.passed + PASSED_BYTES {
+            file.passed(self.passed..*at);
+            self.passed = *at;
+        }
+        Ok(())
+    }
+
+    pub(super) fn written_bytes(&self) -> u64 {
+        self.file.get_ref().at
     }
 
     /// Writes the footer and makes the file durable.
@@ -132,28 +151,28 @@ impl Writer {
         let state_hash = self.hasher.finish().to_be_bytes().to_vec();
         self.frame(Content::Footer(Footer { rows: self.written, state_hash }))?;
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error);
-        file.and_then(|file| file.sync_all()).map_err(StoreError::io("sync snapshot", &self.path))
+        file.and_then(|written| written.file.sync()).map_err(StoreError::io("sync snapshot", &self.path))
     }
 }
 
 /// Reads frame by frame, checking each, and at the end the number of rows and their hash.
 pub(super) struct Reader {
     path: PathBuf,
-    file: BufReader<File>,
+    file: BufReader<Sequential>,
     rows: u64,
     hasher: StateHasher,
 }
 
 impl Reader {
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::open_at(path, 0)
+    pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Self, StoreError> {
+        Self::open_at(disk, path, 0)
     }
 
     /// Of a snapshot that begins in the middle of a file.
-    pub(super) fn open_at(path: &Path, offset: u64) -> Result<Self, StoreError> {
-        let mut file = File::open(path).map_err(StoreError::io("open snapshot", path))?;
-        file.seek(SeekFrom::Start(offset)).map_err(StoreError::io("read snapshot", path))?;
-        Ok(Self { path: path.to_owned(), file: BufReader::new(file), rows: 0, hasher: StateHasher::default() })
+    pub(super) fn open_at(disk: &dyn Disk, path: &Path, offset: u64) -> Result<Self, StoreError> {
+        let file = disk.open(path, Opening::Existing).map_err(StoreError::io("open snapshot", path))?;
+        let file = BufReader::new(Sequential { file, at: offset });
+        Ok(Self { path: path.to_owned(), file, rows: 0, hasher: StateHasher::default() })
     }
 
     /// The header. To be called first, once.
@@ -187,6 +206,24 @@ impl Reader {
         }
     }
 
+    /// All rows one by one, each with its key and its value; once they end the footer has confirmed them. Nothing is to be read
+    /// after an error.
+    pub(super) fn all_rows(&mut self) -> impl Iterator<Item = Result<(Bytes, Bytes), StoreError>> {
+        let mut part = Vec::new().into_iter();
+        std::iter::from_fn(move || {
+            loop {
+                if let Some(EncodedRow { key, value }) = part.next() {
+                    return Some(Ok((key, value)));
+                }
+                match self.rows() {
+                    Ok(Some(rows)) => part = rows.into_iter(),
+                    Ok(None) => return None,
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+        })
+    }
+
     /// Of the rows read so far; of the state once all of them are.
     pub(super) fn hash(&self) -> u128 {
         self.hasher.finish()
@@ -217,10 +254,11 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::RealDisk;
 
     fn write(path: &Path) {
         let header = Header::new(Some(LogPos::new(1, 2, 3)), Membership::default());
-        let mut writer = Writer::create(path, header).unwrap();
+        let mut writer = Writer::create(&RealDisk, path, header).unwrap();
         for index in 0..4_u8 {
             writer.row(&[index], &vec![index; FRAME_BYTES / 2]).unwrap();
         }
@@ -228,7 +266,7 @@ mod tests {
     }
 
     fn read(path: &Path) -> Result<usize, StoreError> {
-        let mut reader = Reader::open(path)?;
+        let mut reader = Reader::open(&RealDisk, path)?;
         reader.header()?;
         let mut rows = 0;
         while let Some(more) = reader.rows()? {

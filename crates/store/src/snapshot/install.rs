@@ -5,21 +5,21 @@
 //! position and takes the record away. A node that crashes in between finds the record and does it again.
 
 use std::{
-    fs::{self, File},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use gantry_fleet::Fleet;
-use rocksdb::WriteBatch;
 
 use super::{SnapshotFile, Snapshots, format::Reader, name_of};
 use crate::{
     LogPos, Membership, SharedState,
-    apply::{APPLIED, MEMBERSHIP, load_row, read_meta},
-    engine::Engine,
+    apply::{APPLIED, MEMBERSHIP, read_meta},
+    disk::{Disk, Opening, Sequential},
     error::StoreError,
-    family, meta,
+    family,
+    kv::{Batch, Column, KvEngine},
+    load, meta,
 };
 
 /// Names the file that is being installed.
@@ -31,7 +31,7 @@ const STATE_END: &[u8] = &[0xff];
 
 /// Everything that an installation needs. Blocking: to be used off the async threads.
 pub(crate) struct Installer {
-    pub(crate) engine: Arc<Engine>,
+    pub(crate) engine: Arc<dyn KvEngine>,
     pub(crate) state: SharedState,
     pub(crate) snapshots: Snapshots,
 }
@@ -46,10 +46,10 @@ pub(crate) struct Content {
 impl Installer {
     /// Reads and checks all of `snapshot`, then makes it the state and the current snapshot of this node.
     pub(crate) fn install(&self, snapshot: &SnapshotFile) -> Result<(), StoreError> {
-        let content = read(&snapshot.inner.path)?;
+        let content = read(&*self.snapshots.shared.disk, &snapshot.inner.path)?;
         let path = self.adopt(snapshot)?;
         self.snapshots.publish(&path, content.position)?;
-        replace_rows(&self.engine, &content)?;
+        replace_rows(&*self.engine, &content)?;
         let mut state = self.state.write();
         state.replace(content.fleet, content.position, Arc::new(content.membership));
         Ok(())
@@ -62,59 +62,60 @@ impl Installer {
             return Ok(path.clone());
         }
         let copy = self.snapshots.temporary();
-        let copied = fs::copy(path, &copy).and_then(|_| File::open(&copy)?.sync_all());
-        copied.map_err(StoreError::io("copy snapshot", path))?;
+        let disk = &*self.snapshots.shared.disk;
+        let copied = || -> std::io::Result<()> {
+            let mut from = Sequential { file: disk.open(path, Opening::Existing)?, at: 0 };
+            let mut to = Sequential { file: disk.open(&copy, Opening::Emptied)?, at: 0 };
+            std::io::copy(&mut from, &mut to)?;
+            to.file.sync()
+        };
+        copied().map_err(StoreError::io("copy snapshot", path))?;
         Ok(copy)
     }
 }
 
 /// Repeats an installation that a crash interrupted.
-pub(crate) fn finish_interrupted(engine: &Engine, snapshots: &Snapshots) -> Result<(), StoreError> {
+pub(crate) fn finish_interrupted(engine: &dyn KvEngine, snapshots: &Snapshots) -> Result<(), StoreError> {
     let Some(position) = read_meta::<LogPos>(engine, INSTALLING)? else { return Ok(()) };
     let path = snapshots.path_of(&name_of(Some(position)));
     tracing::info!(path = %path.display(), "repeating the installation of a snapshot that was interrupted");
-    replace_rows(engine, &read(&path)?)
+    replace_rows(engine, &read(&*snapshots.shared.disk, &path)?)
 }
 
-fn read(path: &Path) -> Result<Content, StoreError> {
-    read_at(path, 0).map(|(content, _)| content)
+fn read(disk: &dyn Disk, path: &Path) -> Result<Content, StoreError> {
+    read_at(disk, path, 0).map(|(content, _)| content)
 }
 
 /// Reads and checks the snapshot that begins at `offset` of a file, to the file's end; with the hash of its state.
-pub(crate) fn read_at(path: &Path, offset: u64) -> Result<(Content, u128), StoreError> {
-    let mut reader = Reader::open_at(path, offset)?;
+pub(crate) fn read_at(disk: &dyn Disk, path: &Path, offset: u64) -> Result<(Content, u128), StoreError> {
+    let mut reader = Reader::open_at(disk, path, offset)?;
     let header = reader.header()?;
-    let mut fleet = Fleet::default();
-    while let Some(rows) = reader.rows()? {
-        for row in rows {
-            load_row(&mut fleet, &row.key, &row.value)?;
-        }
-    }
+    let fleet = load::fleet(reader.all_rows())?;
     let content = Content { fleet, position: header.position, membership: header.membership.unwrap_or_default() };
     Ok((content, reader.hash()))
 }
 
-pub(crate) fn replace_rows(engine: &Engine, content: &Content) -> Result<(), StoreError> {
+pub(crate) fn replace_rows(engine: &dyn KvEngine, content: &Content) -> Result<(), StoreError> {
     const DOING: &str = "install a snapshot";
-    let mut batch = WriteBatch::default();
-    batch.put_cf(engine.meta(), INSTALLING, meta::encode(&content.position.unwrap_or_default()));
-    engine.write(DOING, batch)?;
+    let mut batch = Batch::default();
+    batch.put(Column::Meta, INSTALLING, meta::encode(&content.position.unwrap_or_default()));
+    engine.write(DOING, &batch)?;
     engine.sync()?;
-    let mut batch = WriteBatch::default();
-    batch.delete_range_cf(engine.state(), &[][..], STATE_END);
+    let mut batch = Batch::default();
+    batch.delete_range(Column::State, [], STATE_END);
     let (mut key, mut value) = (Vec::new(), Vec::new());
     for row in content.fleet.rows() {
         family::encode(&row, &mut key, &mut value);
-        batch.put_cf(engine.state(), &key, &value);
-        if batch.size_in_bytes() >= BATCH_BYTES {
-            engine.write(DOING, std::mem::take(&mut batch))?;
+        batch.put(Column::State, &key, &value);
+        if batch.size_bytes() >= BATCH_BYTES {
+            engine.write(DOING, &std::mem::take(&mut batch))?;
         }
     }
     if let Some(position) = content.position {
-        batch.put_cf(engine.meta(), APPLIED, meta::encode(&position));
+        batch.put(Column::Meta, APPLIED, meta::encode(&position));
     }
-    batch.put_cf(engine.meta(), MEMBERSHIP, meta::encode(&content.membership));
-    batch.delete_cf(engine.meta(), INSTALLING);
-    engine.write(DOING, batch)?;
+    batch.put(Column::Meta, MEMBERSHIP, meta::encode(&content.membership));
+    batch.delete(Column::Meta, INSTALLING);
+    engine.write(DOING, &batch)?;
     engine.sync()
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::support::{append, open, register};
-use gantry_store::{LogEntry, LogPos, OpenError, ReadLimit, Store, Vote};
+use gantry_store::{LogEntry, LogPos, Offered, OpenError, ReadLimit, Store, Vote};
 
 const ENTRIES: u64 = 60;
 
@@ -191,8 +191,10 @@ async fn a_damaged_snapshot_loses_nothing_and_is_never_installed() {
         let target = other.path().join(format!("{damage:?}"));
         let receiver = open(&target).unwrap();
         let before = receiver.machine.state().read().state_hash();
-        let mut receiving = receiver.machine.snapshots().receive().unwrap();
-        receiving.write(&fs::read(&path).unwrap()).unwrap();
+        let damaged = fs::read(&path).unwrap();
+        let offered = Offered { position: None, size_bytes: damaged.len() as u64 };
+        let mut receiving = receiver.machine.snapshots().receive(offered).unwrap();
+        receiving.write(&damaged).unwrap();
         let installed = receiving.finish().and_then(|file| receiver.machine.install(file)());
         assert!(installed.is_err(), "{damage:?} was installed");
         assert_eq!(receiver.machine.state().read().state_hash(), before, "{damage:?} left a trace");

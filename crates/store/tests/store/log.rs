@@ -3,7 +3,9 @@
 use std::{
     fs,
     path::Path,
-    sync::{Arc, Mutex},
+    pin::Pin,
+    sync::{Arc, Mutex, mpsc},
+    task::Poll,
 };
 
 use crate::support::{append, blank, done, open, register};
@@ -114,21 +116,41 @@ fn a_cut_log_stays_cut_and_grows_again() {
 #[test]
 fn a_purged_log_keeps_its_rest_and_its_size() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).unwrap();
+    let mut store = open(dir.path()).unwrap();
     append(&store, (0..100).map(|index| register(1, index)).collect());
+    store.machine.apply(&store.log.read(0..100, ReadLimit::NONE).unwrap()).unwrap();
     store.log.purge(LogPos::new(1, 1, 59));
     assert_eq!((store.log.size().0, store.log.purge_point(10, u64::MAX)), (40, 89));
     append(&store, vec![blank(1, 100)]);
     drop(store);
-    let store = open(dir.path()).unwrap();
+    let mut store = open(dir.path()).unwrap();
     assert_eq!(store.log.purged(), Some(LogPos::new(1, 1, 59)));
     assert_eq!(indexes(&store, 0..63), [60, 61, 62]);
     // A snapshot ahead of the log: everything goes, and the log continues after it.
+    store.machine.apply(&[blank(2, 300)]).unwrap();
     store.log.purge(LogPos::new(2, 1, 300));
     assert_eq!(store.log.last(), Some(LogPos::new(2, 1, 300)));
     append(&store, vec![blank(2, 301)]);
     drop(store);
     assert_eq!(indexes(&open(dir.path()).unwrap(), 0..999), [301]);
+}
+
+#[test]
+fn entries_that_leave_a_gap_are_not_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    append(&store, (0..5).map(|index| register(1, index)).collect());
+    for indexes in [&[6][..], &[4], &[5, 7], &[5, 5], &[u64::MAX]] {
+        let (told, refused) = mpsc::channel();
+        let entries = indexes.iter().map(|index| blank(1, *index)).collect();
+        store.log.append(entries, Box::new(move |result| told.send(result).unwrap()));
+        let error = refused.recv().unwrap().unwrap_err();
+        assert!(matches!(error, StoreError::Gap { .. }), "{indexes:?}: {error}");
+        assert_eq!(store.log.last(), Some(LogPos::new(1, 1, 4)), "{indexes:?}");
+    }
+    append(&store, vec![blank(1, 5)]);
+    drop(store);
+    assert_eq!(indexes(&open(dir.path()).unwrap(), 0..99), [0, 1, 2, 3, 4, 5]);
 }
 
 #[test]
@@ -186,6 +208,132 @@ fn a_missing_entry_in_the_middle_is_refused() {
     drop(store);
     edit_log(dir.path(), |db, cf| db.delete_cf(cf, 4_u64.to_be_bytes()).unwrap());
     assert!(open(dir.path()).unwrap_err().to_string().contains("log entry 5 is damaged"));
+}
+
+/// The writer does nothing else until what this returns is dropped.
+fn hold_writer(store: &Store) -> mpsc::Sender<()> {
+    let ((is_held, held), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+    let done = move |_| {
+        is_held.send(()).unwrap();
+        let _ = released.recv();
+    };
+    store.log.save_vote(VOTE, Box::new(done));
+    held.recv().unwrap();
+    release
+}
+
+async fn is_pending(mut future: Pin<&mut impl Future>) -> bool {
+    std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await
+}
+
+#[tokio::test]
+async fn what_takes_the_place_of_other_entries_is_written_only_when_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    append(&store, (0..10).map(|index| blank(1, index)).collect());
+    store.log.written(LogPos::new(1, 1, 9)).await.unwrap();
+    let held = hold_writer(&store);
+    store.log.truncate_after(Some(LogPos::new(1, 1, 4)));
+    let (done, wait) = done();
+    store.log.append(vec![blank(2, 5), blank(2, 6)], done);
+    let mut written = std::pin::pin!(store.log.written(LogPos::new(2, 1, 6)));
+    assert!(is_pending(written.as_mut()).await, "entry 6 of the leader before it was written, not this one");
+    drop(held);
+    wait();
+    written.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_asked_for_is_durable_once_the_log_has_settled() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    append(&store, (0..10).map(|index| blank(1, index)).collect());
+    let held = hold_writer(&store);
+    store.log.truncate_after(Some(LogPos::new(1, 1, 4)));
+    let mut settled = std::pin::pin!(store.log.settled());
+    assert!(is_pending(settled.as_mut()).await);
+    drop(held);
+    settled.await.unwrap();
+    let killed = tempfile::tempdir().unwrap();
+    let copy = killed.path().join("data");
+    copy_dir(dir.path(), &copy);
+    assert_eq!(open(&copy).unwrap().log.last(), Some(LogPos::new(1, 1, 4)));
+}
+
+#[test]
+fn a_member_without_its_mark_is_refused_as_one_that_lost_data() {
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 3] = [
+        ("gone", |mark| fs::remove_file(mark).unwrap()),
+        ("empty", |mark| fs::write(mark, []).unwrap()),
+        ("unreadable", |mark| fs::write(mark, [0xff; 8_192]).unwrap()),
+    ];
+    for (name, damage) in damages {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path()).unwrap();
+        append(&store, vec![blank(1, 0)]);
+        drop(store);
+        damage(&dir.path().join("mark"));
+        // Of no cluster yet: there is nothing that it could have forgotten.
+        let store = open(dir.path()).unwrap();
+        assert!(store.owner.join(7).unwrap());
+        drop(store);
+        drop(open(dir.path()).unwrap());
+        damage(&dir.path().join("mark"));
+        let error = open(dir.path()).unwrap_err();
+        assert!(error.is_lost_data() && error.to_string().contains("the mark of the log"), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_mark_that_cannot_be_read_is_told_and_nothing_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).unwrap());
+    fs::remove_file(dir.path().join("mark")).unwrap();
+    fs::create_dir(dir.path().join("mark")).unwrap();
+    let error = open(dir.path()).unwrap_err();
+    assert!(!error.is_lost_data() && error.to_string().contains("mark"), "{error}");
+}
+
+#[test]
+fn a_log_and_a_state_that_contradict_each_other_are_refused() {
+    let refused = |make: fn(&mut Store)| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(dir.path()).unwrap();
+        make(&mut store);
+        drop(store);
+        let error = open(dir.path()).unwrap_err();
+        assert!(error.is_lost_data(), "{error}");
+        error.to_string()
+    };
+    let why = refused(|store| {
+        append(store, (0..3).map(|index| register(1, index)).collect());
+        store.machine.apply(&store.log.read(0..3, ReadLimit::NONE).unwrap()).unwrap();
+        store.log.truncate_after(Some(LogPos::new(1, 1, 0)));
+        append(store, vec![register(2, 1), register(2, 2)]);
+    });
+    assert!(why.contains("it ends at index 2 of term 1") && why.contains("has index 2 of term 2"), "{why}");
+    let why = refused(|store| {
+        append(store, (0..9).map(|index| register(1, index)).collect());
+        store.machine.apply(&store.log.read(0..3, ReadLimit::NONE).unwrap()).unwrap();
+        store.log.purge(LogPos::new(1, 1, 5));
+    });
+    assert!(why.contains("it ends at index 2") && why.contains("begins after index 5"), "{why}");
+    let why = refused(|store| append(store, vec![blank(2, 0), blank(1, 1)]));
+    assert!(why.contains("log entry at index 1 of term 1") && why.contains("comes after index 0 of term 2"), "{why}");
+}
+
+#[test]
+fn the_last_of_many_handles_ends_the_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..50 {
+        let store = open(dir.path()).unwrap();
+        let handles: Vec<_> = (0..4).map(|_| store.log.clone()).collect();
+        let dropping: Vec<_> = handles.into_iter().map(|log| std::thread::spawn(move || drop(log))).collect();
+        drop(store);
+        dropping.into_iter().for_each(|dropping| dropping.join().unwrap());
+        // Whoever dropped the last one has waited for the writer, so the directory is free for the next.
+    }
 }
 
 #[test]

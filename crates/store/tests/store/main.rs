@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod corruption;
+mod formats;
 mod log;
 mod offline;
 mod state;

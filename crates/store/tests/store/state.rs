@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use crate::support::{open, register};
-use gantry_store::{LogEntry, LogPos, Member, Membership, Payload, SnapshotFile, Store, Voters};
+use gantry_store::{LogEntry, LogPos, Member, Membership, Offered, Payload, SnapshotFile, Store, Voters};
 
 fn membership(index: u64, ids: &[u64]) -> LogEntry {
     let pos = LogPos::new(1, 1, index);
@@ -107,13 +107,68 @@ async fn a_damaged_snapshot_changes_nothing() {
     let mut bytes = file.read_at(0, usize::MAX).unwrap();
     let at = bytes.len() / 2;
     bytes[at] ^= 1;
-    let mut receiving = second.machine.snapshots().receive().unwrap();
+    let mut receiving = second.machine.snapshots().receive(offered(&file)).unwrap();
     receiving.write(&bytes).unwrap();
-    let received = receiving.finish().unwrap();
-    let error = second.machine.install(received)().unwrap_err().to_string();
+    let error = receiving.finish().unwrap_err().to_string();
     assert!(error.contains("is damaged"), "{error}");
     assert_eq!(hash(&second), before);
     assert_eq!(snapshot_files(other.path()), 0, "the damaged file is removed");
+}
+
+fn offered(file: &SnapshotFile) -> Offered {
+    Offered { position: file.position(), size_bytes: file.size_bytes() }
+}
+
+#[tokio::test]
+async fn a_transfer_that_was_cut_goes_on_where_it_stopped() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut store = open(dir.path()).unwrap();
+    apply(&mut store, 1..30);
+    let file = snapshot(&store).await;
+    let offered = offered(&file);
+    let half = file.size_bytes() / 2;
+
+    let second = open(other.path()).unwrap();
+    let mut receiving = second.machine.snapshots().receive(offered).unwrap();
+    receiving.write(&file.read_at(0, half as usize).unwrap()).unwrap();
+    let busy = second.machine.snapshots().receive(offered).unwrap_err().to_string();
+    assert!(busy.contains("another transfer"), "{busy}");
+    drop(receiving);
+    // The node ends, and starts again.
+    drop(second);
+    let mut second = open(other.path()).unwrap();
+    assert_eq!(second.machine.snapshots().received_of(offered), half);
+    let mut receiving = second.machine.snapshots().receive(offered).unwrap();
+    assert_eq!(receiving.written_bytes(), half);
+    receiving.write(&file.read_at(half, usize::MAX >> 1).unwrap()).unwrap();
+    let received = receiving.finish().unwrap();
+    second.machine.install(received)().unwrap();
+    assert_eq!(hash(&second), hash(&store));
+    assert_eq!(second.machine.snapshots().received_bytes(), file.size_bytes() - half);
+    assert_eq!(snapshot_files(other.path()), 1, "the part has become the snapshot");
+    apply(&mut second, 30..31);
+}
+
+#[tokio::test]
+async fn what_is_left_of_another_snapshot_is_not_gone_on_with() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut store = open(dir.path()).unwrap();
+    apply(&mut store, 1..30);
+    let old = snapshot(&store).await;
+    apply(&mut store, 30..40);
+    let new = snapshot(&store).await;
+    let second = open(other.path()).unwrap();
+    let snapshots = second.machine.snapshots();
+    let mut receiving = snapshots.receive(offered(&old)).unwrap();
+    receiving.write(&old.read_at(0, 100).unwrap()).unwrap();
+    drop(receiving);
+    assert_eq!(snapshots.receive(offered(&new)).unwrap().written_bytes(), 0);
+    assert_eq!(snapshots.received_of(offered(&old)), 0, "only one part is kept");
+    // A part that is not what it says is noticed at the end, and nothing of it is used again.
+    let mut receiving = snapshots.receive(offered(&new)).unwrap();
+    receiving.write(&vec![7; new.size_bytes() as usize]).unwrap();
+    assert!(receiving.finish().is_err());
+    assert_eq!(snapshots.received_of(offered(&new)), 0);
 }
 
 #[tokio::test]
@@ -188,4 +243,36 @@ fn an_entry_of_a_newer_version_stops_the_node() {
         LogEntry { pos: LogPos::new(1, 1, 1), payload: Payload::Commands(gantry_store::Commands::undecoded(bytes)) };
     let error = store.machine.apply(&[entry]).unwrap_err().to_string();
     assert!(error.contains("log entry 1 cannot be applied") && error.contains("99"), "{error}");
+}
+
+#[tokio::test]
+async fn a_snapshot_takes_no_room_that_is_kept_free() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut store = open(dir.path()).unwrap();
+    apply(&mut store, 0..9);
+    let file = snapshot(&store).await;
+    apply(&mut store, 9..12);
+    let snapshots = store.machine.snapshots().clone();
+    snapshots.keep_free(u64::MAX / 2);
+    let built = store.machine.begin_snapshot().await.unwrap().finish().await;
+    let full = built.unwrap_err();
+    assert!(full.is_full() && full.to_string().contains("no room for a snapshot"), "{full}");
+    assert_eq!(snapshot_files(dir.path()), 1, "nothing of it is left");
+    assert_eq!(snapshots.current().unwrap().position(), file.position(), "the one before it still counts");
+    snapshots.keep_free(0);
+    let later = store.machine.snapshot_source().begin().await.unwrap().finish().await.unwrap();
+    assert!(later.position() > file.position());
+
+    let second = open(other.path()).unwrap();
+    let snapshots = second.machine.snapshots();
+    snapshots.receive(offered(&file)).unwrap().write(b"some").unwrap();
+    snapshots.keep_free(u64::MAX / 2);
+    let full = snapshots.receive(offered(&file)).unwrap_err();
+    assert!(full.is_full(), "{full}");
+    assert_eq!(snapshot_files(other.path()), 0, "what came before takes room for nothing");
+    snapshots.keep_free(0);
+    assert_eq!(snapshots.receive(offered(&file)).unwrap().written_bytes(), 0);
+    let source = store.machine.snapshot_source();
+    drop((store, later, file));
+    assert!(source.begin().await.is_err(), "it keeps no database open");
 }
