@@ -7,10 +7,14 @@
 pub const NO_CAPACITY: &str = "NO_CAPACITY";
 /// Other plans won the race for the host, more often than the leader tries again.
 pub const CONTENDED: &str = "CONTENDED";
+/// A host declares less than it has promised.
+pub const LESS_THAN_PROMISED: &str = "LESS_THAN_PROMISED";
 /// The node cannot decide, another one (or none yet) leads. Nothing was proposed.
 pub const NOT_LEADER: &str = "NOT_LEADER";
 /// A queue is full. Nothing was proposed.
 pub const OVERLOADED: &str = "OVERLOADED";
+/// The disks are nearly full: nothing is taken on before there is room. Nothing was proposed.
+pub const DISK_FULL: &str = "DISK_FULL";
 /// The outcome is not known: leadership or the connection was lost after the proposal.
 pub const OUTCOME_UNKNOWN: &str = "OUTCOME_UNKNOWN";
 /// The call's deadline passed.

@@ -77,6 +77,15 @@ impl WireError {
         Self::new(Code::ResourceExhausted, reason::OVERLOADED, Certainty::Definite, message)
     }
 
+    /// Too little room on the disks. Nothing was proposed.
+    pub fn disk_full(why: impl fmt::Display) -> Self {
+        let message = format!(
+            "{why}: nothing is taken on until there is room again, but releases and renewals are: free some space, or move to \
+             a larger disk"
+        );
+        Self::new(Code::ResourceExhausted, reason::DISK_FULL, Certainty::Definite, message)
+    }
+
     pub fn too_large(what: &str, have_bytes: u64, limit_bytes: u64) -> Self {
         let message = format!("{what} has {have_bytes} bytes, at most {limit_bytes} are taken: send it in parts");
         Self::new(Code::InvalidArgument, reason::TOO_LARGE, Certainty::Definite, message)

@@ -152,6 +152,7 @@ pub(crate) async fn dispatch(consensus: Consensus, agents: Agents) {
     let mut seen = state.read().rev();
     loop {
         tokio::select! {
+            biased;
             changed = applied.changed() => if changed.is_err() { return },
             changed = role.changed() => if changed.is_err() { return },
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gantry_consensus::Member;
 use gantry_fleet::Fleet;
-use gantry_machine::{Command, Effect, Kind};
+use gantry_machine::{Command, CreateVolume, Effect, Kind, Outcome, Reserve};
 use gantry_placement::Choice;
 use gantry_proto::WireError;
 use gantry_types::{
@@ -14,6 +14,8 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
+
+use crate::metrics::Metrics;
 
 /// One thing to decide or to commit.
 #[derive(Debug)]
@@ -49,11 +51,24 @@ impl What {
             Self::CreateVolume { request, .. } => request.feature_level(),
         })
     }
+
+    /// What an earlier call with this request id came to, where a plan would be needed to do it.
+    pub(crate) fn recalled(&self, fleet: &Fleet) -> Option<Outcome> {
+        match self {
+            Self::Command(_) => None,
+            Self::Place { request, fingerprint } => Reserve::recalled(fleet, request, *fingerprint),
+            Self::CreateVolume { request, fingerprint } => CreateVolume::recalled(fleet, request, *fingerprint),
+        }
+    }
 }
 
-/// Where an answer goes. One that is dropped unused still answers: whoever waits on a stream would wait for ever.
+/// Where an answer goes, and where it is counted. One that is dropped unused still answers: whoever waits on a stream would
+/// wait for ever.
 #[derive(Debug)]
-pub(crate) struct Reply(Option<To>);
+pub(crate) struct Reply {
+    to: Option<To>,
+    counted: Option<(Metrics, Instant)>,
+}
 
 #[derive(Debug)]
 enum To {
@@ -64,16 +79,22 @@ enum To {
 
 impl Reply {
     pub(crate) fn one(to: oneshot::Sender<Answer>) -> Self {
-        Self(Some(To::One(to)))
+        Self { to: Some(To::One(to)), counted: None }
     }
 
     pub(crate) fn tagged(tag: u64, to: mpsc::UnboundedSender<(u64, Answer)>) -> Self {
-        Self(Some(To::Tagged(tag, to)))
+        Self { to: Some(To::Tagged(tag, to)), counted: None }
     }
 
     /// For a call that nobody waits for.
     pub(crate) fn nobody() -> Self {
-        Self(None)
+        Self { to: None, counted: None }
+    }
+
+    /// Counts the answer, and the time from now to it.
+    pub(crate) fn counted(mut self, metrics: Metrics) -> Self {
+        self.counted = Some((metrics, Instant::now()));
+        self
     }
 
     pub(crate) fn send(mut self, answer: Answer) {
@@ -82,7 +103,10 @@ impl Reply {
 
     /// Whoever waited may have gone: then there is nothing to do.
     fn answer(&mut self, answer: Answer) {
-        match self.0.take() {
+        if let Some((metrics, begun)) = self.counted.take() {
+            metrics.answered(&answer, begun.elapsed());
+        }
+        match self.to.take() {
             Some(To::One(reply)) => drop(reply.send(answer)),
             Some(To::Tagged(tag, replies)) => drop(replies.send((tag, answer))),
             None => {}
@@ -92,7 +116,7 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        if self.0.is_some() {
+        if self.to.is_some() {
             self.answer(Err(CallError::Unknown("the node stopped while deciding".to_owned())));
         }
     }
@@ -125,6 +149,8 @@ pub(crate) enum CallError {
     Refused(Refused),
     NotLeader(Option<Member>),
     Overloaded,
+    /// What is full, and of which node.
+    DiskFull(String),
     Deadline,
     TooLarge {
         bytes: u64,
@@ -147,6 +173,7 @@ impl From<CallError> for WireError {
             CallError::Refused(refused) => Self::from(refused),
             CallError::NotLeader(leader) => Self::not_leader(leader.as_ref().map(|m| m.client_addr.as_str())),
             CallError::Overloaded => Self::overloaded("calls"),
+            CallError::DiskFull(why) => Self::disk_full(why),
             CallError::Deadline => Self::deadline(Certainty::Definite),
             CallError::TooLarge { bytes, limit } => Self::too_large("the log entry", bytes, limit),
             CallError::Unknown(why) => Self::outcome_unknown(why),

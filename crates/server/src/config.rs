@@ -3,9 +3,15 @@
 use std::{
     net::{SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use gantry_consensus::{RoomRules, SnapshotRules};
 use serde::Deserialize;
+
+const MIB: u64 = 1 << 20;
+/// Far above any disk.
+const MIB_AT_MOST: u64 = 1 << 32;
 
 /// What `gantry server --config FILE` reads. Unknown keys are refused: a typing error must not become a default.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,8 +33,40 @@ pub struct Config {
     pub client_listen: Option<String>,
     /// Where to listen for other members, when that is not `raft_addr`.
     pub raft_listen: Option<String>,
+    /// Where to serve `GET /metrics` for Prometheus; nowhere when left out. Nobody is asked who they are there.
+    pub metrics_listen: Option<String>,
+    /// Each choice, with what every score term said, and each refusal is a line of the log. Thousands a second under load.
+    #[serde(default)]
+    pub log_choices: bool,
     #[serde(default)]
     pub limits: Limits,
+    #[serde(default)]
+    pub snapshots: Snapshots,
+    #[serde(default)]
+    pub disk: Disk,
+}
+
+/// When the disk counts as full. On a small file system an eighth of it, and a sixteenth, are enough.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Disk {
+    /// Free MiB below which nothing is taken on that makes the state larger.
+    pub refuse_below_mib: u64,
+    /// MiB that a file takes up, to be given up when the rest is nearly gone.
+    pub reserve_mib: u64,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        let RoomRules { refuse_below_bytes, reserve_bytes } = RoomRules::default();
+        Self { refuse_below_mib: refuse_below_bytes / MIB, reserve_mib: reserve_bytes / MIB }
+    }
+}
+
+impl Disk {
+    pub(crate) fn rules(self) -> RoomRules {
+        RoomRules { refuse_below_bytes: self.refuse_below_mib * MIB, reserve_bytes: self.reserve_mib * MIB }
+    }
 }
 
 /// Bounds of what may wait in this process.
@@ -44,6 +82,52 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { waiting_calls: 65_536, stream_window: 4_096 }
+    }
+}
+
+/// When the state is written down whole, how much log is kept behind it, and how fast it is sent to a member that needs it.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Snapshots {
+    /// A snapshot is taken when so much was logged since the last one,
+    pub after_bytes: u64,
+    /// or so many entries,
+    pub after_entries: u64,
+    /// or when anything was logged and the last one is so old.
+    pub after_seconds: u64,
+    /// Log kept behind a snapshot, for members that were away: at most so many bytes,
+    pub keep_bytes: u64,
+    /// and so many entries.
+    pub keep_entries: u64,
+    /// What one snapshot takes of the network and of both disks while it is sent.
+    pub send_bytes_per_second: u64,
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        let rules = SnapshotRules::default();
+        Self {
+            after_bytes: rules.after_bytes,
+            after_entries: rules.after_entries,
+            after_seconds: rules.after_time.as_secs(),
+            keep_bytes: rules.keep_bytes,
+            keep_entries: rules.keep_entries,
+            send_bytes_per_second: rules.send_bytes_per_second,
+        }
+    }
+}
+
+impl From<Snapshots> for SnapshotRules {
+    fn from(from: Snapshots) -> Self {
+        Self {
+            after_bytes: from.after_bytes,
+            after_entries: from.after_entries,
+            after_time: Duration::from_secs(from.after_seconds),
+            keep_bytes: from.keep_bytes,
+            keep_entries: from.keep_entries,
+            send_bytes_per_second: from.send_bytes_per_second,
+            ..Self::default()
+        }
     }
 }
 
@@ -80,6 +164,7 @@ impl Config {
             ("raft_addr", Some(&self.raft_addr)),
             ("client_listen", self.client_listen.as_ref()),
             ("raft_listen", self.raft_listen.as_ref()),
+            ("metrics_listen", self.metrics_listen.as_ref()),
         ] {
             if let Some(Err(why)) = addr.map(|addr| resolve(addr)) {
                 return bad(key, why);
@@ -93,6 +178,17 @@ impl Config {
         }
         if self.limits.waiting_calls == 0 || self.limits.stream_window == 0 {
             return bad("limits", "has a 0: nothing could ever be answered".to_owned());
+        }
+        let Snapshots { after_bytes, after_entries, after_seconds, send_bytes_per_second, .. } = self.snapshots;
+        if [after_bytes, after_entries, after_seconds, send_bytes_per_second].contains(&0) {
+            return bad("snapshots", "has a 0: only keep_bytes and keep_entries may be 0".to_owned());
+        }
+        let Disk { refuse_below_mib, reserve_mib } = self.disk;
+        if reserve_mib == 0 || refuse_below_mib < reserve_mib || refuse_below_mib > MIB_AT_MOST {
+            return bad(
+                "disk",
+                "needs a reserve_mib of at least 1, and a refuse_below_mib that is no smaller".to_owned(),
+            );
         }
         Ok(())
     }
@@ -145,6 +241,8 @@ mod tests {
             ("cluster = \"north\"\n", "", "missing field `cluster`"),
             ("127.0.0.1:7400", "127.0.0.1", "client_addr"),
             ("127.0.0.1:7401", "127.0.0.1:7400", "raft_addr"),
+            ("7401\"\n", "7401\"\n[disk]\nreserve_mib = 0\n", "disk"),
+            ("7401\"\n", "7401\"\n[disk]\nrefuse_below_mib = 9\n", "disk"),
         ] {
             let error = load(&GOOD.replace(from, to)).unwrap_err();
             assert!(error.contains(key) && error.lines().count() == 1, "{error}");

@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 use crate::{
     config::Limits,
     feature_level,
-    run::{abort_on_panic, listen, serve},
+    metrics::Metrics,
+    run::{Listeners, abort_on_panic, listen, serve},
 };
 
 /// How `gantry dev` runs.
@@ -48,7 +49,8 @@ pub async fn run(options: DevOptions, shutdown: impl Future<Output = ()>) -> any
             Ok(error) = failure => trouble = Some(error),
         }
     };
-    serve(consensus, Limits::default(), raft_listener, client_listener, stop).await?;
+    let listeners = Listeners { raft: raft_listener, client: client_listener, metrics: None };
+    serve(consensus, Limits::default(), Metrics::new(false), listeners, stop).await?;
     trouble.map_or(Ok(()), Err)
 }
 

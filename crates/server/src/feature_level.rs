@@ -1,17 +1,58 @@
 //! A new cluster begins with everything on that all of its members know. Later it is the operator who says when all have
-//! been upgraded.
+//! been upgraded, and every member is asked whether that is so: one that does not know what is switched on can only stop.
 
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use gantry_consensus::Member;
-use gantry_proto::v1::{SetFeatureLevelRequest, StatusRequest, cluster_client::ClusterClient};
-use tonic::transport::{Channel, Endpoint};
+use gantry_proto::{
+    Certainty, WireError, reason,
+    v1::{SetFeatureLevelRequest, StatusRequest, StatusResponse, cluster_client::ClusterClient},
+};
+use tonic::{
+    Code, Status,
+    transport::{Channel, Endpoint},
+};
 
 /// How long the new cluster may take to have a leader that commits it.
 const WITHIN: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a member may take to say what it knows.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Refuses a level that not every member says it knows. One that cannot be asked counts as one that does not: it may come back
+/// as what it was.
+pub(crate) async fn known_by_all(members: &[Member], level: u32) -> Result<(), Status> {
+    let asked = members.iter().map(async |member| (member.id, ask(member).await));
+    let mut lacking = Vec::new();
+    for (id, answer) in futures::future::join_all(asked).await {
+        match answer {
+            Ok(seen) if seen.node_id != id => lacking.push(format!("node {id} is not where it should be")),
+            Ok(seen) if seen.feature_level_max >= level => {}
+            Ok(seen) => {
+                lacking
+                    .push(format!("node {id} runs version {}, which knows {}", seen.version, seen.feature_level_max));
+            }
+            Err(why) => lacking.push(format!("node {id} cannot be asked: {why:#}")),
+        }
+    }
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let why = format!(
+        "feature level {level} is not known to all members: {}: upgrade them, or remove those that are gone, first",
+        lacking.join("; ")
+    );
+    Err(WireError::new(Code::FailedPrecondition, reason::MEMBERSHIP, Certainty::Definite, why).into())
+}
+
+async fn ask(member: &Member) -> anyhow::Result<StatusResponse> {
+    let mut client = client(member)?;
+    let status = tokio::time::timeout(ANSWER_TIMEOUT, client.status(StatusRequest { state_hash: false })).await;
+    let status = status.map_err(|_| anyhow::anyhow!("no answer in {} s", ANSWER_TIMEOUT.as_secs()))?;
+    Ok(status.map_err(|status| anyhow::anyhow!("{}", status.message()))?.into_inner())
+}
 
 /// Asks every member what it knows, and switches on what all do. Where that fails the cluster stays at the first level.
 pub(crate) async fn begin(members: &[Member]) {
@@ -26,8 +67,8 @@ pub(crate) async fn begin(members: &[Member]) {
 async fn switch_on(members: &[Member]) -> anyhow::Result<()> {
     let mut level = None;
     for member in members {
-        let status = client(member)?.status(StatusRequest { state_hash: false }).await;
-        let knows = status.with_context(|| format!("asking member {}", member.id))?.into_inner().feature_level_max;
+        let status = ask(member).await.with_context(|| format!("asking member {}", member.id))?;
+        let knows = status.feature_level_max;
         level = level.map(|least: u32| least.min(knows)).or(Some(knows));
     }
     let (Some(level), Some(first)) = (level, members.first()) else { bail!("a cluster has members") };

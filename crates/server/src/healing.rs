@@ -21,14 +21,15 @@ const WHY_BYTES: usize = 512;
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 
-/// Starts a node, after its data was set aside where that is needed.
-pub(crate) async fn start(config: Config) -> anyhow::Result<Consensus> {
+/// Starts a node, after its data was set aside where that is needed. The members that it was told to join count as others too:
+/// one that lost its data at once has not heard of any.
+pub(crate) async fn start(config: Config, told: &[String]) -> anyhow::Result<Consensus> {
     let lost = match Consensus::start(config.clone()).await {
         Err(StartError::Open(lost)) if lost.is_lost_data() => lost,
         started => return Ok(started?),
     };
     tracing::error!(why = %lost, "this node has lost data: it does not take part with what is left");
-    let next = next_life(&config, &lost).await.with_context(|| {
+    let next = next_life(&config, told, &lost).await.with_context(|| {
         format!("{lost}; the node cannot come back by itself, and nothing in its directory was changed")
     })?;
     let aside = set_aside(&config.data_dir, &next).context("the damaged data cannot be set aside")?;
@@ -37,12 +38,12 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Consensus> {
 }
 
 /// Who this node will be, once the others have let go of who it was.
-async fn next_life(config: &Config, lost: &OpenError) -> anyhow::Result<Identity> {
+async fn next_life(config: &Config, told: &[String], lost: &OpenError) -> anyhow::Result<Identity> {
     let identity = Identity::read(&config.data_dir)?.filter(|identity| identity.cluster_id != 0);
     let Some(identity) = identity else { bail!("it is not part of a cluster") };
-    let others = others(&config.data_dir, &config.client_addr);
+    let others = others(&config.data_dir, told, &config.client_addr);
     ensure!(!others.addresses.is_empty(), "QuorumLost: it knows of no other member");
-    let (mut seed, seen) = joining::reach(&others)
+    let (mut seed, seen) = joining::reach(&others, identity.cluster_id)
         .await
         .map_err(|status| anyhow::anyhow!("QuorumLost: no other member answers: {}", status.message()))?;
     ensure!(
@@ -68,7 +69,7 @@ async fn next_life(config: &Config, lost: &OpenError) -> anyhow::Result<Identity
 }
 
 /// Becomes a voter, where this node is in a life that its operator did not begin.
-pub(crate) async fn keep_rejoining(consensus: Consensus, data_dir: &Path) {
+pub(crate) async fn keep_rejoining(consensus: Consensus, data_dir: &Path, told: &[String]) {
     if !consensus.is_reborn() {
         return;
     }
@@ -79,7 +80,7 @@ pub(crate) async fn keep_rejoining(consensus: Consensus, data_dir: &Path) {
             tracing::info!(node = this.id, "this node votes again");
             return;
         }
-        match joining::join(&consensus, &others(data_dir, &this.client_addr), 0).await {
+        match joining::join(&consensus, &others(data_dir, told, &this.client_addr), 0).await {
             Ok(_) => {}
             Err(status) => tracing::warn!(node = this.id, why = status.message(), "has not come back yet"),
         }
@@ -88,8 +89,8 @@ pub(crate) async fn keep_rejoining(consensus: Consensus, data_dir: &Path) {
     }
 }
 
-/// Where the other members were last heard of.
-fn others(data_dir: &Path, own: &str) -> Token {
+/// Where the other members were last heard of, and then those that an operator named.
+fn others(data_dir: &Path, told: &[String], own: &str) -> Token {
     let known = known_members(data_dir).into_iter().map(|member| member.client_addr);
-    Token { identity: None, addresses: known.filter(|addr| addr != own).collect() }
+    Token { identity: None, addresses: known.chain(told.iter().cloned()).filter(|addr| addr != own).collect() }
 }

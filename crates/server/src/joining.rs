@@ -40,23 +40,35 @@ pub(crate) async fn join(consensus: &Consensus, token: &Token, replaces: u64) ->
     {
         return Err(refused(format!("the token is for node {}, and this is node {}", identity.node, this.id)));
     }
-    let (mut seed, seen) = reach(token).await?;
+    let (mut seed, seen) = reach(token, mine.cluster_id).await?;
     check_seed(consensus, token, &seen)?;
     if mine.members.iter().any(|member| member.member == this && member.is_voter) {
         return Ok(mine.applied.map_or(0, |applied| applied.index));
     }
     let learner =
         v1::Member { id: this.id, raft_addr: this.raft_addr, client_addr: this.client_addr, ..v1::Member::default() };
+    // Where this node runs, the other one cannot: it goes first, since no two members have one address.
+    let is_here = |old: &v1::Member| old.raft_addr == learner.raft_addr || old.client_addr == learner.client_addr;
+    let was_here = seen.members.iter().any(|old| old.id == replaces && is_here(old));
+    if was_here {
+        let why = format!("node {} has its addresses, and takes its place", this.id);
+        seed.remove(v1::RemoveRequest { id: replaces, why }).await?;
+    }
     seed.add_learner(v1::AddLearnerRequest { member: Some(learner) }).await?;
     let changed = match replaces {
-        0 => seed.promote(v1::PromoteRequest { id: this.id }).await?,
-        old => seed.replace(v1::ReplaceRequest { old, new: this.id }).await?,
+        old if old != 0 && !was_here => seed.replace(v1::ReplaceRequest { old, new: this.id }).await?,
+        _ => seed.promote(v1::PromoteRequest { id: this.id }).await?,
     };
     Ok(changed.into_inner().rev)
 }
 
-/// Joins for as long as it takes: only a refusal ends it.
+/// Joins for as long as it takes: only a refusal ends it. A member that is restarted with the command line of its first start
+/// has nothing to ask: what that names may be gone by now.
 pub(crate) async fn keep_joining(consensus: Consensus, token: Token, replaces: u64) -> anyhow::Result<()> {
+    let this = consensus.member();
+    if consensus.status().members.iter().any(|member| member.member == this && member.is_voter) {
+        return Ok(());
+    }
     loop {
         match join(&consensus, &token, replaces).await {
             Ok(_) => {
@@ -77,19 +89,32 @@ pub(crate) async fn new_id(token: &Token) -> anyhow::Result<u64> {
     if let Some(identity) = token.identity {
         return Ok(identity.node);
     }
-    let (mut seed, _) = reach(token).await.map_err(|status| anyhow::anyhow!("{}", status.message()))?;
+    let (mut seed, _) = reach(token, 0).await.map_err(|status| anyhow::anyhow!("{}", status.message()))?;
     let given = seed.new_id(v1::NewIdRequest {}).await;
     Ok(given.map_err(|status| anyhow::anyhow!("{}", status.message())).context("no node id was given")?.into_inner().id)
 }
 
-/// The first of the token's members that answers.
-pub(crate) async fn reach(token: &Token) -> Result<(ClusterClient<Channel>, v1::StatusResponse), Status> {
-    let mut failed = Vec::new();
+/// The first of the token's members that answers and knows a leader, and is of the cluster `of` where that is not 0; where none
+/// is, the one that comes nearest to it.
+pub(crate) async fn reach(token: &Token, of: u64) -> Result<(ClusterClient<Channel>, v1::StatusResponse), Status> {
+    let (mut failed, mut best) = (Vec::new(), None);
     for addr in &token.addresses {
         match ask(addr).await {
-            Ok(found) => return Ok(found),
+            Ok(found) => {
+                let is_meant = of == 0 || u64::from_str_radix(&found.1.cluster_id, 16) == Ok(of);
+                let fits = (is_meant, found.1.leader_id != 0);
+                if fits == (true, true) {
+                    return Ok(found);
+                }
+                if best.as_ref().is_none_or(|(best, _)| *best < fits) {
+                    best = Some((fits, found));
+                }
+            }
             Err(why) => failed.push(why),
         }
+    }
+    if let Some((_, found)) = best {
+        return Ok(found);
     }
     let why = format!("the cluster cannot be reached: {}: is it running?", failed.join("; "));
     Err(WireError::new(Code::Unavailable, reason::UNREACHABLE, Certainty::Definite, why).into())
@@ -123,6 +148,13 @@ fn check_seed(consensus: &Consensus, token: &Token, seen: &v1::StatusResponse) -
     }
     if mine.cluster_id != 0 && mine.cluster_id != theirs {
         return Err(refused("this node belongs to another cluster: give it an empty directory and a new id"));
+    }
+    let this = mine.node_id;
+    if mine.cluster_id == 0 && seen.members.iter().any(|member| member.voter && member.id == this) {
+        return Err(refused(format!(
+            "node {this} has a vote in that cluster, and this directory is empty: mount what it had, or remove it there, and \
+             start this one without a node_id"
+        )));
     }
     if seen.feature_level > FEATURE_LEVEL_MAX {
         let level = seen.feature_level;
@@ -177,4 +209,30 @@ fn clocks_agree(seen: &v1::StatusResponse) -> Result<(), Status> {
 
 fn refused(why: impl Into<String>) -> Status {
     WireError::new(Code::FailedPrecondition, reason::MEMBERSHIP, Certainty::Definite, why.into()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::member;
+
+    #[tokio::test]
+    async fn one_that_knows_no_leader_or_is_of_another_cluster_is_not_asked_while_another_answers() {
+        let (new, other, ours) =
+            (member::Member::alone(7).await, member::Member::start().await, member::Member::start().await);
+        let token = |members: &[&member::Member]| {
+            let addresses = members.iter().map(|member| member.consensus.member().client_addr).collect();
+            Token { identity: None, addresses }
+        };
+        let reached = async |members: &[&member::Member], of| reach(&token(members), of).await.unwrap().1;
+        let of = ours.consensus.cluster_id();
+        assert_eq!(reached(&[&new, &other, &ours], of).await.cluster_id, format!("{of:016x}"));
+        assert_eq!(reached(&[&new, &ours], 0).await.node_id, 1, "of any cluster, led by anybody");
+        assert_eq!(reached(&[&new], of).await.node_id, 7, "whoever there is, to say why not");
+        let nowhere = Token { identity: None, addresses: vec!["127.0.0.1:1".to_owned()] };
+        assert!(reach(&nowhere, of).await.unwrap_err().message().contains("127.0.0.1:1"));
+        for member in [new, other, ours] {
+            member.stop().await;
+        }
+    }
 }

@@ -2,8 +2,10 @@
 //!
 //! - [`Config`]: the config file
 //! - [`run`]: one member of a cluster
+//! - [`Serving`]: what serves the calls of one member, without listeners in front of it
 //! - [`dev`]: one node with a simulated fleet, for trying the API
 //! - `decider`: the leader's one task that plans, proposes and answers
+//! - `metrics`: what is counted and measured, for Prometheus
 //! - `forward`: passes calls on to the leader
 //! - `service`: one gRPC service a file
 //!
@@ -19,13 +21,18 @@ mod feature_level;
 mod forward;
 mod healing;
 mod joining;
+mod metrics;
 mod node;
 mod refusal;
 mod run;
 mod service;
+mod serving;
+mod shortage;
 #[cfg(test)]
 mod tests;
 mod unreadable;
 
 pub use config::{Config, ConfigError};
+pub use decider::WallClock;
 pub use run::{Joining, run};
+pub use serving::Serving;

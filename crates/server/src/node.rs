@@ -18,6 +18,7 @@ use crate::{
     call::{Answer, Call, CallError, Reply, What},
     config::Limits,
     joining::clock_unix_ms,
+    metrics::Metrics,
 };
 
 #[derive(Clone, Debug)]
@@ -29,13 +30,14 @@ struct Inner {
     calls: mpsc::Sender<Call>,
     agents: Agents,
     limits: Limits,
+    metrics: Metrics,
     started_unix_ms: i64,
 }
 
 impl Node {
-    pub(crate) fn new(consensus: Consensus, calls: mpsc::Sender<Call>, limits: Limits) -> Self {
+    pub(crate) fn new(consensus: Consensus, calls: mpsc::Sender<Call>, limits: Limits, metrics: Metrics) -> Self {
         let (agents, started_unix_ms) = (Agents::default(), clock_unix_ms());
-        Self(Arc::new(Inner { consensus, calls, agents, limits, started_unix_ms }))
+        Self(Arc::new(Inner { consensus, calls, agents, limits, metrics, started_unix_ms }))
     }
 
     pub(crate) fn consensus(&self) -> &Consensus {
@@ -60,6 +62,7 @@ impl Node {
 
     /// Hands a call to the decider. Where its queue is full the call is refused at once.
     pub(crate) fn submit(&self, what: What, deadline: Option<Instant>, reply: Reply) {
+        let reply = reply.counted(self.0.metrics.clone());
         let call = Call { what, deadline, attempts: 0, reply };
         match self.0.calls.try_send(call) {
             Ok(()) => {}

@@ -26,7 +26,7 @@ pub(crate) async fn check(consensus: Consensus, suspects: Vec<Call>) -> Vec<Call
     }
     let state = consensus.state();
     // Every look goes over the whole fleet: not on a thread that serves other calls.
-    let again = tokio::task::spawn_blocking(move || sort_out(&state, suspects));
+    let again = consensus.workers().run(move || sort_out(&state, suspects));
     // Calls that are lost with a thread that died are answered when they are dropped.
     again.await.unwrap_or_default()
 }

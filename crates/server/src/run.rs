@@ -13,27 +13,24 @@ use gantry_proto::{
     },
 };
 use gantry_types::limits;
-use tokio::{
-    net::TcpListener,
-    sync::{mpsc, watch},
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, sync::watch};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{service::Routes, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::util::MapResponseLayer;
 
 use crate::{
-    Config, agents,
+    Config, WallClock,
     config::{Limits, resolve},
-    decider::Decider,
     forward::ForwardLayer,
     healing, joining,
+    metrics::{self, Metrics},
     node::Node,
     service::{
         cluster::ClusterService, fleet::FleetService, maintenance::MaintenanceService, placement::PlacementService,
         volumes::VolumesService, watch::WatchService,
     },
+    serving::Serving,
     unreadable,
 };
 
@@ -69,29 +66,53 @@ pub struct Joining {
     pub replaces: u64,
 }
 
+/// Where one member is reached.
+pub(crate) struct Listeners {
+    pub raft: TcpListener,
+    pub client: TcpListener,
+    pub metrics: Option<TcpListener>,
+}
+
 /// Runs a server until `shutdown` resolves or it cannot go on.
 pub async fn run(config: Config, joining: Option<Joining>, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     abort_on_panic();
-    let raft_listener = listen("raft_listen", config.raft_listen()).await?;
-    let client_listener = listen("client_listen", config.client_listen()).await?;
+    let room = config.disk.rules();
+    let mut shutdown = Box::pin(shutdown);
+    // Before anybody can connect: whoever did would wait.
+    tokio::select! {
+        waited = gantry_consensus::wait_for_room(&config.data_dir, room) => waited?,
+        () = &mut shutdown => return Ok(()),
+    }
+    let listeners = Listeners {
+        raft: listen("raft_listen", config.raft_listen()).await?,
+        client: listen("client_listen", config.client_listen()).await?,
+        metrics: match &config.metrics_listen {
+            Some(addr) => Some(listen("metrics_listen", addr).await?),
+            None => None,
+        },
+    };
     let node_id = node_id(&config, joining.as_ref()).await?;
     let (raft_addr, client_addr) = (config.raft_addr.clone(), config.client_addr.clone());
     let defaults = gantry_consensus::Config::new(node_id, raft_addr, client_addr, config.data_dir.clone());
-    let consensus_config = gantry_consensus::Config { cluster: config.cluster.clone(), ..defaults };
+    let snapshots = config.snapshots.into();
+    let consensus_config = gantry_consensus::Config { cluster: config.cluster.clone(), snapshots, room, ..defaults };
+    let told = joining.as_ref().map_or_else(Vec::new, |joining| joining.to.addresses.clone());
     // Large, and gone once the node runs.
-    let consensus = Box::pin(healing::start(consensus_config)).await?;
+    let consensus = Box::pin(healing::start(consensus_config, &told)).await?;
     tracing::info!(node = consensus.member().id, client = config.client_addr, raft = config.raft_addr, "started");
     let joined = consensus.clone();
     let joining = async move {
         match joining {
-            Some(Joining { to, replaces }) => joining::keep_joining(joined, to, replaces).await,
-            None => {
-                healing::keep_rejoining(joined, &config.data_dir).await;
+            // What it was told is done where it comes back in another life: the id and whom it was to replace are gone by then.
+            Some(Joining { to, replaces }) if !joined.is_reborn() => joining::keep_joining(joined, to, replaces).await,
+            _ => {
+                healing::keep_rejoining(joined, &config.data_dir, &told).await;
                 Ok(())
             }
         }
     };
-    let serving = serve(consensus, config.limits, raft_listener, client_listener, shutdown);
+    let metrics = Metrics::new(config.log_choices);
+    let serving = serve(consensus, config.limits, metrics, listeners, shutdown);
     let (serving, joining) = (std::pin::pin!(serving), std::pin::pin!(joining));
     match futures::future::select(serving, joining).await {
         Either::Left((served, _)) => served,
@@ -124,22 +145,21 @@ pub(crate) async fn listen(key: &str, addr: &str) -> anyhow::Result<TcpListener>
 pub(crate) async fn serve(
     consensus: Consensus,
     limits: Limits,
-    raft_listener: TcpListener,
-    client_listener: TcpListener,
+    metrics: Metrics,
+    listeners: Listeners,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let (calls, waiting) = mpsc::channel(limits.waiting_calls);
-    let node = Node::new(consensus.clone(), calls, limits);
+    let Serving { node, mut tasks } =
+        Serving::begin(consensus.clone(), limits, metrics.clone(), WallClock::system(), run_number());
     let (stop, stopped) = watch::channel(false);
-    let decider = Decider::new(consensus.clone(), waiting, run_number());
-    let mut tasks = JoinSet::new();
-    tasks.spawn(decider.run());
-    tasks.spawn(agents::dispatch(consensus.clone(), node.agents().clone()));
+    if let Some(listener) = listeners.metrics {
+        tasks.spawn(metrics::serve(listener, consensus.clone(), metrics));
+    }
     let (health, health_service) = tonic_health::server::health_reporter();
     tokio::spawn(report_health(consensus.clone(), health));
-    let raft = tokio::spawn(serve_peers(consensus.clone(), raft_listener, until(stopped.clone())));
+    let raft = tokio::spawn(serve_peers(consensus.clone(), listeners.raft, until(stopped.clone())));
     let routes = routes(&node)?.add_service(health_service);
-    let api = server(&consensus, routes, client_listener, until(stopped));
+    let api = server(&consensus, routes, listeners.client, until(stopped));
     tokio::pin!(api);
     let result = tokio::select! {
         result = &mut api => result,

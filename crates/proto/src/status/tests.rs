@@ -99,6 +99,7 @@ fn google_details_are_readable_by_other_clients() {
 fn reasons_that_clients_act_on_are_those_of_the_domain() {
     assert_eq!(all_refusals()[3].reason(), reason::NO_CAPACITY);
     assert_eq!(all_refusals()[4].reason(), reason::CONTENDED);
+    assert!(all_refusals().iter().any(|refused| refused.reason() == reason::LESS_THAN_PROMISED));
 }
 
 #[test]

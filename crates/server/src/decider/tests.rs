@@ -13,7 +13,7 @@ fn waiting() -> Waiting {
 async fn where_more_leases_may_be_over_the_next_are_ended_at_once() {
     let member = Member::start().await;
     let (_calls, receiver) = mpsc::channel(1);
-    let mut decider = Decider::new(member.consensus.clone(), receiver, 1);
+    let mut decider = Decider::new(member.consensus.clone(), receiver, 1, WallClock::system());
     let expired = |leases| Ok(Effect::Expired { rev: 9, leases });
     let command = Command::from(Expire {});
     let fleet = Fleet::default();

@@ -119,6 +119,11 @@ impl Cluster for ClusterService {
         let deadline = deadline::of(request.metadata());
         let command = SetFeatureLevel { level: request.into_inner().level };
         SetFeatureLevel::known(command.level).map_err(invalid)?;
+        if command.level > self.0.state().read().fleet.feature_level() {
+            let members = self.0.consensus().status().members;
+            let members: Vec<Member> = members.into_iter().map(|member| member.member).collect();
+            feature_level::known_by_all(&members, command.level).await?;
+        }
         let rev = answer::rev(self.0.command(command, deadline).await)?;
         Ok(Response::new(v1::SetFeatureLevelResponse { rev }))
     }
@@ -207,10 +212,12 @@ pub(crate) fn not_changed(error: MembershipError) -> Status {
         MembershipError::NotLeader { leader } => WireError::not_leader(leader.as_ref().map(|l| l.client_addr.as_str())),
         MembershipError::Unknown { .. } => WireError::outcome_unknown(message),
         MembershipError::Stopped { .. } => WireError::stopped(),
-        MembershipError::AlreadyFormed
-        | MembershipError::Refused { .. }
-        | MembershipError::Behind { .. }
-        | MembershipError::InProgress => {
+        // A moment later may do: no refusal, so that a server that was started to join goes on trying.
+        MembershipError::InProgress => WireError::new(Code::Aborted, reason::CONTENDED, Certainty::Definite, message),
+        MembershipError::Behind { .. } => {
+            WireError::new(Code::Aborted, reason::MEMBERSHIP, Certainty::Definite, message)
+        }
+        MembershipError::AlreadyFormed | MembershipError::Refused { .. } => {
             WireError::new(Code::FailedPrecondition, reason::MEMBERSHIP, Certainty::Definite, message)
         }
     };

@@ -19,13 +19,21 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::{config::Limits, decider::Decider, node::Node, run::serve};
+use crate::{
+    WallClock,
+    config::Limits,
+    decider::Decider,
+    metrics::Metrics,
+    node::Node,
+    run::{Listeners, serve},
+};
 
 /// How long anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Member {
     pub(crate) consensus: Consensus,
+    pub(crate) metrics_addr: String,
     pub(crate) channel: Channel,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<anyhow::Result<()>>,
@@ -44,17 +52,20 @@ impl Member {
     /// A member of no cluster.
     pub(crate) async fn alone(id: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (raft, client) = (TcpListener::bind("127.0.0.1:0"), TcpListener::bind("127.0.0.1:0"));
-        let (raft, client) = (raft.await.unwrap(), client.await.unwrap());
-        let [raft_addr, client_addr] = [&raft, &client].map(|listener| listener.local_addr().unwrap().to_string());
+        let bind = || TcpListener::bind("127.0.0.1:0");
+        let (raft, client, metrics) = (bind().await.unwrap(), bind().await.unwrap(), bind().await.unwrap());
+        let [raft_addr, client_addr, metrics_addr] =
+            [&raft, &client, &metrics].map(|listener| listener.local_addr().unwrap().to_string());
         let uri = format!("http://{client_addr}");
         let config = gantry_consensus::Config::new(id, raft_addr, client_addr, dir.path().to_owned());
         let consensus = Consensus::start(config).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
-        let serving = tokio::spawn(serve(consensus.clone(), Limits::default(), raft, client, shutdown));
+        let listeners = Listeners { raft, client, metrics: Some(metrics) };
+        let serving =
+            tokio::spawn(serve(consensus.clone(), Limits::default(), Metrics::new(true), listeners, shutdown));
         let channel = Endpoint::from_shared(uri).unwrap().connect_lazy();
-        Self { consensus, channel, stop, serving, _dir: dir }
+        Self { consensus, metrics_addr, channel, stop, serving, _dir: dir }
     }
 
     pub(crate) async fn init(&self, members: Vec<gantry_consensus::Member>) {
@@ -74,14 +85,14 @@ impl Member {
     /// A node on this member's state, with other limits, whose calls nobody decides.
     pub(crate) fn node_with(&self, limits: Limits) -> Node {
         let (calls, _) = mpsc::channel(1);
-        Node::new(self.consensus.clone(), calls, limits)
+        Node::new(self.consensus.clone(), calls, limits, Metrics::new(false))
     }
 
     /// A node on this member's state with a decider of its own.
     pub(crate) fn deciding_node(&self) -> Node {
         let (calls, waiting) = mpsc::channel(1_024);
-        tokio::spawn(Decider::new(self.consensus.clone(), waiting, 7).run());
-        Node::new(self.consensus.clone(), calls, Limits::default())
+        tokio::spawn(Decider::new(self.consensus.clone(), waiting, 7, WallClock::system()).run());
+        Node::new(self.consensus.clone(), calls, Limits::default(), Metrics::new(false))
     }
 
     pub(crate) fn placement(&self) -> PlacementClient<Channel> {
