@@ -1,5 +1,6 @@
 //! The commands. To add one: a file in `command/`, and its line in [`COMMANDS`].
 
+mod chaos;
 mod ci;
 mod demo;
 mod fix;
@@ -20,7 +21,7 @@ pub(crate) struct Command {
     pub(crate) run: fn(&Workspace, &[String]) -> Result<()>,
 }
 
-static COMMANDS: &[Command] = &[demo::COMMAND, test::COMMAND, ci::COMMAND, fix::COMMAND, tidy::COMMAND];
+static COMMANDS: &[Command] = &[demo::COMMAND, test::COMMAND, chaos::COMMAND, ci::COMMAND, fix::COMMAND, tidy::COMMAND];
 
 pub(crate) fn find(name: &str) -> Option<&'static Command> {
     COMMANDS.iter().find(|command| command.name == name)

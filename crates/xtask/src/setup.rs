@@ -39,6 +39,25 @@ static NEEDS: &[Need] = &[
         present: libclang::present,
     },
     Need {
+        what: "protoc",
+        for_what: "compiles containerd's API, whose crate wants this very compiler",
+        package: "protobuf-compiler",
+        present: || program::in_path("protoc"),
+    },
+    Need {
+        what: "containerd with ctr",
+        for_what: "is started by the agent's tests",
+        package: "containerd",
+        present: || program::in_path("containerd") && program::in_path("ctr"),
+    },
+    Need {
+        what: "docker-registry",
+        for_what: "is asked by the resolver's tests",
+        package: "docker-registry",
+        present: || program::in_path("docker-registry"),
+    },
+    Need { what: "skopeo", for_what: "pushes images there", package: "skopeo", present: || program::in_path("skopeo") },
+    Need {
         what: "git",
         for_what: "lists the files that tidy checks",
         package: "git",

@@ -6,7 +6,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Command, refuse_arguments};
+use super::{Command, chaos, refuse_arguments};
 use crate::{
     dependencies, exit,
     pipeline::{self, Note, Step},
@@ -16,8 +16,11 @@ use crate::{
     workspace::Workspace,
 };
 
-pub(super) const COMMAND: Command =
-    Command { name: "test", about: "Set up, then every check: format, clippy, tidy, tests, dependencies, docs.", run };
+pub(super) const COMMAND: Command = Command {
+    name: "test",
+    about: "Set up, then every check: format, clippy, tidy, tests, simulator, dependencies, docs.",
+    run,
+};
 
 /// Cheap ones first; each stops the run when it fails.
 static STEPS: &[Step] = &[
@@ -27,6 +30,7 @@ static STEPS: &[Step] = &[
     Step { name: "dependencies", run: dependencies::run },
     Step { name: "clippy", run: |workspace| cargo(workspace, CLIPPY, &[]) },
     Step { name: "tests", run: tests },
+    Step { name: "simulator", run: simulator },
     Step { name: "docs", run: |workspace| cargo(workspace, DOC, &[("RUSTDOCFLAGS", "-D warnings")]) },
 ];
 
@@ -55,6 +59,21 @@ fn cargo(workspace: &Workspace, arguments: &[&str], variables: &[(&str, &str)]) 
         .with_context(|| format!("starting {what}"))?;
     exit::check(&what, status)?;
     Ok(Note::new())
+}
+
+/// As many seeds as fit into this time, always from the first on.
+const SIMULATED_FOR: [&str; 4] = ["--seeds", "1000000", "--seconds", "60"];
+
+/// Runs the simulator for a while. The note is its summary.
+fn simulator(workspace: &Workspace) -> Result<Note> {
+    let simulator = chaos::build(workspace)?;
+    let arguments = chaos::sim_arguments(&workspace.root, &SIMULATED_FOR.map(str::to_owned));
+    let mut run = std::process::Command::new(simulator);
+    let output = run.args(arguments).stderr(Stdio::inherit()).output().context("starting the simulator")?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    print!("{said}");
+    exit::check("the simulator", output.status)?;
+    Ok(said.lines().last().unwrap_or_default().to_owned())
 }
 
 /// Runs every test even when one fails, passes the output through, and counts.

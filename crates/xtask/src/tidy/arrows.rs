@@ -22,13 +22,19 @@ static ALLOWED: &[(&str, &[&str])] = &[
     ("gantry-consensus", &["gantry-types", "gantry-fleet", "gantry-machine", "gantry-store", "gantry-proto"]),
     ("gantry-server", SERVER),
     ("gantry-client", &["gantry-types", "gantry-proto"]),
+    ("gantry-oci", &["gantry-types"]),
+    ("gantry-agent", &["gantry-types", "gantry-proto", "gantry-client", "gantry-oci"]),
     // What it does with a data directory offline is the store's. Its black-box tests start clusters and audit them with the
     // bench.
-    ("gantry-cli", &["gantry-types", "gantry-proto", "gantry-client", "gantry-server", "gantry-store", "gantry-bench"]),
+    ("gantry-cli", CLI),
     // It measures the planner and the layer index in its own process.
     ("gantry-bench", &["gantry-types", "gantry-fleet", "gantry-placement", "gantry-proto", "gantry-client"]),
+    ("gantry-sim", SIM),
     ("xtask", &[]),
 ];
+
+const CLI: &[&str] =
+    &["gantry-types", "gantry-proto", "gantry-client", "gantry-agent", "gantry-server", "gantry-store", "gantry-bench"];
 
 const SERVER: &[&str] = &[
     "gantry-types",
@@ -38,6 +44,17 @@ const SERVER: &[&str] = &[
     "gantry-proto",
     "gantry-store",
     "gantry-consensus",
+];
+
+/// All that a member is made of, and nothing that only talks to one.
+const SIM: &[&str] = &[
+    "gantry-types",
+    "gantry-fleet",
+    "gantry-machine",
+    "gantry-proto",
+    "gantry-store",
+    "gantry-consensus",
+    "gantry-server",
 ];
 
 /// Foreign packages that one crate hides from all others.
