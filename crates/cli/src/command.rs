@@ -1,5 +1,6 @@
 //! The commands, one file each. To add one, write its file and add its line to [`Alone`] or [`Call`] and below.
 
+mod agent;
 mod backup;
 mod cluster;
 mod completions;
@@ -45,6 +46,7 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum Alone {
     Server(server::Server),
+    Agent(agent::Agent),
     Dev(dev::Dev),
     Inspect(inspect::Inspect),
     Restore(restore::Restore),
@@ -82,6 +84,7 @@ impl Alone {
     pub async fn run(self, output: Output) -> Outcome {
         match self {
             Self::Server(command) => command.run().await,
+            Self::Agent(command) => command.run(output).await,
             Self::Dev(command) => command.run().await,
             Self::Inspect(command) => command.run(output),
             Self::Restore(command) => command.run(output),

@@ -28,7 +28,7 @@ pub const MEANINGS: &[(Exit, &str)] = &[
     (Exit::NotFound, "no such reservation, volume, host, image or member"),
     (Exit::Refused, "refused in the present state: in use, fenced, already done otherwise, limit reached"),
     (Exit::Unavailable, "no node, or no leader, can be reached"),
-    (Exit::Busy, "overloaded or contended for longer than was tried: run it again later"),
+    (Exit::Busy, "overloaded, contended for longer than was tried, or out of disk: run it again later"),
 ];
 
 impl Exit {
@@ -38,7 +38,7 @@ impl Exit {
         match error.reason() {
             reason::NO_CAPACITY => return Self::NoCapacity,
             reason::UNREACHABLE | reason::NOT_LEADER | reason::STOPPED => return Self::Unavailable,
-            reason::OVERLOADED | reason::CONTENDED => return Self::Busy,
+            reason::OVERLOADED | reason::CONTENDED | reason::DISK_FULL => return Self::Busy,
             _ => {}
         }
         if error.indefinite() {

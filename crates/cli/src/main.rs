@@ -46,9 +46,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// `RUST_LOG` chooses what is logged; without it, `info` and above of our own crates.
+/// `RUST_LOG` chooses what is logged; without it, `info` and above of our own crates. Of a member that is away, libraries warn
+/// twenty times a second.
 fn log_to_stderr() {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,gantry=info"));
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,gantry=info,openraft=error,h2=error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

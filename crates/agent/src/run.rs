@@ -1,0 +1,112 @@
+//! Puts the parts together.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use gantry_types::HostSpec;
+use parking_lot::Mutex;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{
+    capacity,
+    config::Config,
+    containerd::{self, Telling},
+    holds::Holds,
+    metrics::{self, Metrics},
+    session::Session,
+    truth,
+};
+
+/// How often the host is looked at anew: a GPU may fall off its bus.
+const LOOK: Duration = Duration::from_secs(60);
+/// Looks at the store whose news were not told yet.
+const NEWS: usize = 64;
+/// Observations that wait for the cluster.
+const OBSERVATIONS: usize = 64;
+
+/// Runs the agent until `shutdown` resolves. An error where the host cannot be described; a cluster or a containerd that
+/// cannot be reached is waited for.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let spec = look(&config).await?;
+    let metrics = Metrics::new(&spec.region);
+    if let Some(addr) = &config.metrics_listen {
+        let listener =
+            TcpListener::bind(addr).await.with_context(|| format!("metrics_listen {addr} cannot be bound"))?;
+        tokio::spawn(metrics::serve(listener, metrics.clone()));
+    }
+    let holds = Arc::new(Mutex::new(Holds::new(spec.clone())));
+    let (view, views) = watch::channel(None);
+    let (news, told) = mpsc::channel(NEWS);
+    let (is_up, ups) = watch::channel(false);
+    let (observations, observed) = mpsc::channel(OBSERVATIONS);
+    let (specs, spec) = watch::channel(spec);
+    let session = Session {
+        cluster: config.cluster.clone(),
+        spec,
+        view: views.clone(),
+        observations: observed,
+        holds: Arc::clone(&holds),
+        metrics: metrics.clone(),
+    };
+    let mut tasks = tokio::task::JoinSet::new();
+    if let Some(source) = config.containerd.clone() {
+        tasks.spawn(containerd::watch(source, Telling { view, news, is_up }));
+        tasks.spawn(count(views, ups, metrics.clone()));
+    }
+    tasks.spawn(truth::tell(told, holds, metrics, observations));
+    tasks.spawn(session.run());
+    tokio::select! {
+        () = shutdown => {}
+        () = follow_host(config, specs) => {}
+    }
+    tasks.shutdown().await;
+    Ok(())
+}
+
+/// Looks at the host now and then, for as long as somebody wants to know. A look that fails changes nothing.
+async fn follow_host(config: Config, specs: watch::Sender<HostSpec>) {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks.tick().await;
+    loop {
+        looks.tick().await;
+        match look(&config).await {
+            Ok(spec) => drop(specs.send_if_modified(|known| {
+                let is_new = *known != spec;
+                *known = spec;
+                is_new
+            })),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "the host cannot be looked at"),
+        }
+    }
+}
+
+/// NVML may take seconds.
+async fn look(config: &Config) -> anyhow::Result<HostSpec> {
+    let config = config.clone();
+    let looking = tokio::task::spawn_blocking(move || capacity::declare(&config, &capacity::look(&config)?));
+    Ok(looking.await.context("looking at the host panicked")??)
+}
+
+/// Counts what lies on the host.
+async fn count(
+    mut views: watch::Receiver<Option<Arc<crate::view::View>>>,
+    mut ups: watch::Receiver<bool>,
+    metrics: Metrics,
+) {
+    loop {
+        if let Some(view) = views.borrow_and_update().as_deref() {
+            metrics.layers(&view.layers);
+        }
+        metrics.containerd(*ups.borrow_and_update());
+        tokio::select! {
+            Ok(()) = views.changed() => {}
+            Ok(()) = ups.changed() => {}
+            else => return,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The agent as a whole: on containerds of Debian's package, which the tests start in directories of their own, and against a
+//! cluster that remembers what it was told.
+
+mod cluster;
+mod containerd;
+#[path = "../../../oci/tests/resolver/image.rs"]
+mod image;
+mod layers;
+mod session;
