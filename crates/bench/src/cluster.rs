@@ -17,6 +17,7 @@ pub mod binary;
 pub mod links;
 mod node;
 mod prepared;
+pub mod shim;
 
 use self::{
     links::Links,
@@ -49,7 +50,14 @@ pub struct Cluster {
 impl Cluster {
     /// Starts three servers with their data under `base`, makes them one cluster and waits for its leader.
     pub async fn start(binary: &Path, base: &Path) -> Result<Self> {
-        Self::prepare(binary, base, NODES)?.made().await
+        Self::prepare(binary, base, NODES)?.formed().await
+    }
+
+    /// As [`Self::start`], with more in the servers' configuration.
+    pub async fn start_configured(binary: &Path, base: &Path, config: &str) -> Result<Self> {
+        let mut cluster = Self::prepare(binary, base, NODES)?;
+        cluster.nodes.iter_mut().try_for_each(|node| node.configure(config))?;
+        cluster.formed().await
     }
 
     /// As [`Self::start`], with connections between the servers that can be cut.
@@ -59,10 +67,11 @@ impl Cluster {
             let raft_addr = links.lead_to(id, own.clone()).await?;
             addrs.push(Addrs { client_addr, raft_addr, raft_listen: Some(own) });
         }
-        Self::prepare_at(binary, base, addrs)?.made().await
+        Self::prepare_at(binary, base, addrs)?.formed().await
     }
 
-    async fn made(self) -> Result<Self> {
+    /// Starts the prepared servers, makes them one cluster and waits for its leader.
+    pub async fn formed(self) -> Result<Self> {
         let mut cluster = self;
         let made = cluster.make().await;
         cluster.keep_if_failed(made)?;
@@ -95,11 +104,23 @@ impl Cluster {
     /// Starts one more server, which joins the cluster by a token, in the place of `replaces` where that is given. Returns
     /// its id once it is a voter.
     pub async fn join_server(&mut self, replaces: Option<u64>) -> Result<u64> {
+        self.join_server_at(Addrs::free()?, replaces).await
+    }
+
+    /// Starts a new server in the place of one that does not run and has lost its disk: under its addresses, with an id of its
+    /// own. Returns that once it is a voter.
+    pub async fn replace_disk(&mut self, lost: u64) -> Result<u64> {
+        let addrs = self.nodes[self.position(lost)?].addrs();
+        self.forget(lost)?;
+        self.join_server_at(addrs, Some(lost)).await
+    }
+
+    async fn join_server_at(&mut self, addrs: Addrs, replaces: Option<u64>) -> Result<u64> {
         let dir = self.data_dir().context("the cluster has a directory while it runs")?.to_owned();
         let given = self.client.new_id().await.context("no id was given")?;
         let token = format!("{}-{}@{}", given.id, given.cluster_id, given.client_addrs.join(","));
         let binary = self.nodes.first().context("a cluster has nodes")?.binary.clone();
-        let node = Node::create(&binary, given.id, &dir, Addrs::free()?)?;
+        let node = Node::create(&binary, given.id, &dir, addrs)?;
         self.nodes.push(node.joins(&token, replaces)?);
         self.restart(given.id).await?;
         let deadline = Instant::now() + START_TIMEOUT;
@@ -164,6 +185,26 @@ impl Cluster {
         let at = self.position(id)?;
         let status = self.client.status(&self.nodes[at].client_addr, state_hash).await;
         status.with_context(|| format!("node {id} does not tell its status"))
+    }
+
+    /// The address of one node for clients.
+    pub fn addr(&self, id: u64) -> Result<String> {
+        Ok(self.nodes[self.position(id)?].client_addr.clone())
+    }
+
+    /// Waits until all nodes have applied the same.
+    pub async fn level(&self, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let calls = self.nodes.iter().map(|node| self.status(node.id, false));
+            let statuses = futures::future::try_join_all(calls).await;
+            let applied = statuses.map(|all| all.iter().map(|status| status.applied).collect::<Vec<_>>());
+            match applied {
+                Ok(all) if all.windows(2).all(|two| two[0] == two[1]) => return Ok(()),
+                applied if Instant::now() > deadline => bail!("the nodes do not reach the same rev: {applied:?}"),
+                _ => tokio::time::sleep(POLL).await,
+            }
+        }
     }
 
     /// Statuses with state hashes of all nodes at one applied rev.

@@ -117,7 +117,7 @@ pub fn at(sorted: &[f64], percent: f64) -> f64 {
     sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or(0.0)
 }
 
-fn round(ms: f64) -> f64 {
+pub(crate) fn round(ms: f64) -> f64 {
     (ms * 10.0).round() / 10.0
 }
 
@@ -203,7 +203,7 @@ async fn trial_of(fault: Fault, cluster: &mut Cluster, links: &Links, caller: &C
 }
 
 /// Waits until all servers follow one leader and have what it has; the leader's status.
-async fn calm(cluster: &Cluster) -> Result<v1::StatusResponse> {
+pub(crate) async fn calm(cluster: &Cluster) -> Result<v1::StatusResponse> {
     let deadline = Instant::now() + CALM_WITHIN;
     loop {
         let asked = cluster.ids().into_iter().map(|id| cluster.status(id, false));

@@ -7,6 +7,8 @@
 //! - `index`: what the layer index weighs and how fast it changes, in process
 //! - `throughput`: the rate of acknowledged placements, over streams or one call each
 //! - `failover`: how long nobody gets an answer when the leader is lost or hands over
+//! - `recovery`: how long a large cluster needs to be whole again, and what snapshots cost meanwhile
+//! - `slow_disk`: what a slow disk costs, a follower's or the leader's
 //!
 //! Shared:
 //! - `catalogue`, `fleet`: images and hosts, built in or from files
@@ -34,5 +36,7 @@ pub mod layers;
 pub mod packing;
 pub mod proc;
 pub mod pull;
+pub mod recovery;
 pub mod report;
+pub mod slow_disk;
 pub mod throughput;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use gantry_bench::{decision, demo, failover, index, layers, packing, throughput};
+use gantry_bench::{decision, demo, failover, index, layers, packing, recovery, slow_disk, throughput};
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
@@ -27,6 +27,10 @@ enum Command {
     Throughput(throughput::Args),
     /// How long nobody gets an answer when the leader is killed, cut off, or hands over.
     Failover(failover::Args),
+    /// How long a large cluster needs to be whole again, and what snapshots cost those who place meanwhile.
+    Recovery(recovery::Args),
+    /// What a placement takes when a follower's disk is slow, and how soon another node leads when the leader's is.
+    SlowDisk(slow_disk::Args),
     /// Microseconds for a decision of the planner, on one thread and without servers.
     Decision(decision::Args),
     /// Memory, changes a second and a whole fleet's estimate of the layer index, in this process.
@@ -49,7 +53,7 @@ fn start(command: Command) -> Result<()> {
     let runtime = match &command {
         Command::Decision(args) => return decision::run(args),
         Command::Index(args) => return index::run(args),
-        Command::Demo(_) | Command::Failover(_) => {
+        Command::Demo(_) | Command::Failover(_) | Command::Recovery(_) | Command::SlowDisk(_) => {
             runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
         }
         _ => runtime::Builder::new_current_thread().enable_all().build(),
@@ -70,6 +74,8 @@ async fn work(command: Command) -> Result<()> {
         Command::Layers(args) => layers::run(args).await,
         Command::Throughput(args) => Box::pin(throughput::run(args)).await,
         Command::Failover(args) => Box::pin(failover::run(args)).await,
+        Command::Recovery(args) => Box::pin(recovery::run(args)).await,
+        Command::SlowDisk(args) => Box::pin(slow_disk::run(args)).await,
         Command::Decision(args) => decision::run(&args),
         Command::Index(args) => index::run(&args),
     }

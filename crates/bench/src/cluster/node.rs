@@ -43,9 +43,12 @@ pub(super) struct Node {
     raft_addr: String,
     pub(super) binary: PathBuf,
     config: PathBuf,
+    pub(super) data: PathBuf,
     log: PathBuf,
     /// More words of its command line.
     arguments: Vec<String>,
+    /// Variables of its environment beside this process's own.
+    variables: Vec<(String, String)>,
     process: Option<Child>,
 }
 
@@ -66,8 +69,32 @@ impl Node {
         text.extend(raft_listen.map(|listen| format!("raft_listen = {listen:?}\n")));
         std::fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
         let log = dir.join("server.log");
-        let (binary, arguments) = (binary.to_owned(), Vec::new());
-        Ok(Self { id, client_addr, raft_addr, binary, config, log, arguments, process: None })
+        let (binary, arguments, variables) = (binary.to_owned(), Vec::new(), Vec::new());
+        Ok(Self { id, client_addr, raft_addr, binary, config, data, log, arguments, variables, process: None })
+    }
+
+    /// Has it keep its data in another directory, which exists.
+    pub(super) fn keep_data_in(&mut self, data: &Path) -> Result<()> {
+        let data = data.canonicalize().with_context(|| format!("cannot resolve {}", data.display()))?;
+        let text = std::fs::read_to_string(&self.config).context("cannot read the configuration back")?;
+        let line = format!("data_dir = {:?}\n", data.display().to_string());
+        let others = text.lines().filter(|line| !line.starts_with("data_dir")).flat_map(|line| [line, "\n"]);
+        std::fs::write(&self.config, others.chain([line.as_str()]).collect::<String>())
+            .context("cannot write the configuration")?;
+        self.data = data;
+        Ok(())
+    }
+
+    /// Sets a variable of its environment, from its next start on.
+    pub(super) fn set_variable(&mut self, name: &str, value: &str) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Adds to its configuration.
+    pub(super) fn configure(&mut self, more: &str) -> Result<()> {
+        let text = std::fs::read_to_string(&self.config).context("cannot read the configuration back")?;
+        std::fs::write(&self.config, text + more).context("cannot write the configuration")
     }
 
     /// Makes it a new machine that joins by a token: its configuration does not say who it is.
@@ -79,6 +106,11 @@ impl Node {
         self.arguments = vec!["--join".to_owned(), token.to_owned()];
         self.arguments.extend(replaces.into_iter().flat_map(|id| ["--replace".to_owned(), id.to_string()]));
         Ok(self)
+    }
+
+    pub(super) fn addrs(&self) -> Addrs {
+        let (client_addr, raft_addr) = (self.client_addr.clone(), self.raft_addr.clone());
+        Addrs { client_addr, raft_addr, raft_listen: None }
     }
 
     pub(super) fn member(&self) -> v1::Member {
@@ -96,6 +128,7 @@ impl Node {
             .arg("--config")
             .arg(&self.config)
             .args(&self.arguments)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(log)
@@ -137,6 +170,15 @@ impl Node {
             Some(child) => child.try_wait().with_context(|| format!("cannot look after node {}", self.id)),
             None => Ok(None),
         }
+    }
+
+    /// As [`Self::exited`]; one that has ended can be started again.
+    pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        let exit = self.exited()?;
+        if exit.is_some() {
+            self.process = None;
+        }
+        Ok(exit)
     }
 
     pub(super) fn log_tail(&self) -> String {

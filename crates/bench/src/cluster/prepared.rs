@@ -1,6 +1,9 @@
 //! A cluster whose servers have configs and empty directories, and are started by whoever puts data there.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitStatus,
+};
 
 use anyhow::{Context, Result};
 use gantry_client::Client;
@@ -39,8 +42,38 @@ impl Cluster {
 
     /// The data directory of a node.
     pub fn data_of(&self, id: u64) -> Result<PathBuf> {
-        let dir = self.data_dir().context("the cluster has a directory while it runs")?;
-        Ok(dir.join(format!("node-{}", self.nodes[self.position(id)?].id)).join("data"))
+        Ok(self.nodes[self.position(id)?].data.clone())
+    }
+
+    /// Has a node that was not started yet keep its data in another directory, which exists.
+    pub fn keep_data_in(&mut self, id: u64, data: &Path) -> Result<()> {
+        let at = self.position(id)?;
+        self.nodes[at].keep_data_in(data)
+    }
+
+    /// Sets a variable of a node's environment, from its next start on.
+    pub fn set_variable(&mut self, id: u64, name: &str, value: &str) -> Result<()> {
+        let at = self.position(id)?;
+        self.nodes[at].set_variable(name, value);
+        Ok(())
+    }
+
+    /// Starts a node and does not wait for it.
+    pub fn launch(&mut self, id: u64) -> Result<()> {
+        let at = self.position(id)?;
+        self.nodes[at].start()
+    }
+
+    /// Waits until a node that was launched answers.
+    pub async fn ready(&mut self, id: u64) -> Result<()> {
+        let at = self.position(id)?;
+        self.wait_ready(at).await
+    }
+
+    /// How a node ended, where it did so by itself; it can be started again then.
+    pub fn ended(&mut self, id: u64) -> Result<Option<ExitStatus>> {
+        let at = self.position(id)?;
+        self.nodes[at].ended()
     }
 
     /// Starts every server that does not run, and waits for a leader.

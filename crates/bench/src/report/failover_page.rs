@@ -1,14 +1,14 @@
 //! The page of a failover run.
 
-use super::{Page, Tile, Tone, axis::Linear, put, px, svg_open, table};
+use super::{
+    Page, Tile, Tone,
+    steps::{self, Curve},
+    table,
+};
 use crate::failover::{Fault, Measured, at};
 
-const WIDTH: f64 = 1_040.0;
-const HEIGHT: f64 = 330.0;
-const MARGINS: [f64; 4] = [58.0, 16.0, 16.0, 36.0];
 /// What is drawn, in the stronger and the weaker colour.
 const SHOWN: [(Fault, &str, &str); 2] = [(Fault::Killed, "aware", "killed"), (Fault::CutOff, "blind", "cut off")];
-const TICKS: usize = 8;
 
 pub fn draw(measured: &Measured) -> String {
     let (lost, asked) =
@@ -52,41 +52,11 @@ fn legend(measured: &Measured) -> String {
     format!("<div class=\"legend\">{}</div>", SHOWN.map(entry).concat())
 }
 
-/// Cumulative curves.
-pub fn chart(measured: &Measured) -> String {
-    let [left, right, top, bottom] = MARGINS;
+fn chart(measured: &Measured) -> String {
     let longest = at(&measured.gaps(&[Fault::Killed, Fault::CutOff]), 100.0);
-    let x = Linear { max: longest.max(1.0) * 1.05, from_px: left, to_px: WIDTH - right };
-    let floor = HEIGHT - bottom;
-    let y = |part: f64| floor - (floor - top) * part;
-    let mut out = svg_open(WIDTH, HEIGHT, "chart", "Part of the losses of a leader that are over within a time");
-    for percent in [0, 25, 50, 75, 100] {
-        let at = px(y(f64::from(percent) / 100.0));
-        put(&mut out, format_args!("<path class=\"grid\" d=\"M{} {at}H{}\"/>", px(left), px(WIDTH - right)));
-        let label = px(left - 8.0);
-        put(
-            &mut out,
-            format_args!("<text class=\"tick end\" x=\"{label}\" y=\"{at}\" dy=\".32em\">{percent}%</text>\n"),
-        );
-    }
-    for tick in x.ticks(TICKS) {
-        let at = px(x.at(tick));
-        put(&mut out, format_args!("<path class=\"grid\" d=\"M{at} {}V{}\"/>", px(top), px(floor)));
-        put(
-            &mut out,
-            format_args!("<text class=\"tick mid\" x=\"{at}\" y=\"{}\">{tick} ms</text>\n", px(floor + 20.0)),
-        );
-    }
-    for (fault, class, _) in SHOWN {
-        let gaps = measured.gaps(&[fault]);
-        let mut line = format!("M{} {}", px(x.at(0.0)), px(y(0.0)));
-        for (rank, gap) in gaps.iter().enumerate() {
-            put(&mut line, format_args!("H{}V{}", px(x.at(*gap)), px(y((rank + 1) as f64 / gaps.len() as f64))));
-        }
-        put(&mut out, format_args!("<path class=\"line {class}\" d=\"{line}\"/>\n"));
-    }
-    out.push_str("</svg>");
-    out
+    let gaps = SHOWN.map(|(fault, class, _)| (class, measured.gaps(&[fault])));
+    let curves: Vec<Curve<'_>> = gaps.iter().map(|(class, sorted_ms)| Curve { class, sorted_ms }).collect();
+    steps::chart("Part of the losses of a leader that are over within a time", longest * 1.05, &curves)
 }
 
 fn numbers(measured: &Measured) -> String {
