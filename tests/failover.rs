@@ -107,6 +107,19 @@ pub struct Told {
 }
 
 impl Told {
+    /// These are exactly what was acknowledged.
+    pub fn kept_in(self, listed: &[v1::Reservation]) {
+        let Self { acknowledged, released } = self;
+        let sorted = |grants: Vec<Grant>| {
+            let mut grants = grants;
+            grants.sort();
+            grants
+        };
+        let told =
+            acknowledged.into_iter().map(|(_, grant)| grant).filter(|grant| !released.contains(&grant.reservation));
+        assert_eq!(sorted(listed.iter().map(Grant::from).collect()), sorted(told.collect()));
+    }
+
     /// Every replica holds exactly what was acknowledged.
     pub async fn kept(self, cluster: &Cluster, fleet: &Fleet) {
         let Self { mut acknowledged, released } = self;

@@ -1,10 +1,8 @@
 //! Members are added, lead, and leave, by the command line, and every member answers every call.
 
-use std::process::Command;
-
 use crate::{
     failover::Load,
-    support::{Fleet, gantry, place, start},
+    support::{Fleet, done, gantry, place, run, start},
 };
 use gantry_bench::cluster::Cluster;
 use gantry_client::v1;
@@ -86,6 +84,24 @@ async fn three_become_five_a_dead_one_is_replaced_and_five_become_three_under_lo
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_with_a_new_disk_takes_its_own_place() {
+    let mut cluster = start().await;
+    let fleet = Fleet::register(&cluster, 144).await;
+    let load = Load::start(&cluster.addrs());
+    load.goes_on().await;
+    let leader = cluster.leader().await.expect("there is a leader");
+    let lost = (1..=3).find(|id| *id != leader).expect("there are others");
+    let addr = cluster.addrs()[lost as usize - 1].clone();
+    cluster.kill(lost).expect("a running node can be killed");
+    let new = cluster.replace_disk(lost).await.expect("a new server has the lost one's addresses");
+    assert!(cluster.addrs().contains(&addr) && new != lost);
+    assert_eq!(voters(&addr).len(), 3, "{:?}", voters(&addr));
+    assert!(!voters(&addr).contains(&lost), "{:?}", voters(&addr));
+    load.goes_on().await;
+    load.stop().await.kept(&cluster, &fleet).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_under_load_leaves_nobody_without_an_answer() {
     let mut cluster = start().await;
     let fleet = Fleet::register(&cluster, 144).await;
@@ -150,6 +166,26 @@ async fn a_node_of_another_cluster_or_with_a_used_id_is_refused_before_anything_
     assert!(last.0 == Some(5), "{last:?}");
 }
 
+/// Its command line still has the token of its first life.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_joined_by_a_token_and_lost_its_data_comes_back() {
+    let mut cluster = start().await;
+    let id = cluster.join_server(None).await.expect("a new machine joins by a token");
+    let (addr, data) = (cluster.addr(id).expect("it has one"), cluster.data_of(id).expect("it has a directory"));
+    cluster.kill(id).expect("a running node can be killed");
+    done(&addr, &["rebuild", data.to_str().expect("temporary paths are text")]);
+    cluster.restart(id).await.expect("it begins anew");
+    for _ in 0..600 {
+        let members = cluster.status(1, false).await.expect("a sound node answers").members;
+        if members.iter().any(|member| member.voter && member.client_addr == addr && member.id != id) {
+            assert!(members.iter().all(|member| member.id != id), "{members:?}");
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("it did not come back: {}", cluster.log_of(id).expect("it has a log"));
+}
+
 fn ids(members: &Value) -> Vec<u64> {
     let members = members.as_array().expect("members are listed");
     members.iter().map(|member| member["id"].as_u64().expect("an id is a number")).collect()
@@ -177,17 +213,4 @@ fn voters(addr: &str) -> Vec<u64> {
     let members = status["nodes"][0]["status"]["members"].as_array().expect("members are listed").clone();
     let voters = members.iter().filter(|member| member["voter"] == true);
     voters.map(|member| member["id"].as_u64().expect("an id is a number")).collect()
-}
-
-/// Exit code and last line.
-fn run(addr: &str, arguments: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(gantry()).args(["--json", "--addr", addr]).args(arguments).output().expect("gantry runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    (output.status.code(), text.lines().last().unwrap_or_default().to_owned())
-}
-
-fn done(addr: &str, arguments: &[&str]) -> Value {
-    let (code, line) = run(addr, arguments);
-    assert_eq!(code, Some(0), "gantry {}: {line}", arguments.join(" "));
-    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line} is no JSON: {error}"))
 }

@@ -1,12 +1,16 @@
 //! What the black-box tests share: a cluster of processes with a small fleet.
 
-use std::path::Path;
+use std::{path::Path, process::Command, time::Duration};
 
 use gantry_bench::{
     cluster::Cluster,
     fleet::{self, Host},
 };
-use gantry_client::v1::{self, agent_event::Event, agent_message::Message};
+use gantry_client::{
+    Client,
+    v1::{self, agent_event::Event, agent_message::Message},
+};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tonic::Streaming;
 
@@ -29,10 +33,19 @@ pub struct Fleet {
 
 impl Fleet {
     pub async fn register(cluster: &Cluster, count: usize) -> Self {
+        Self::on(cluster.client(), count).await
+    }
+
+    pub async fn on(client: &Client, count: usize) -> Self {
         let hosts = fleet::uniform(count).expect("a small number of hosts");
         for host in &hosts {
-            let mut agent = Agent::connect(cluster).await;
-            agent.tell(Message::Register(host.spec())).await.expect("a new host registers");
+            let mut tries = 0;
+            // An agent registers again where an election takes its stream.
+            while let Err(failed) = Agent::on(client).await.tell(Message::Register(host.spec())).await {
+                tries += 1;
+                assert!(tries < 100 && failed.message.contains("try again"), "a new host registers: {failed:?}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
         Self { hosts }
     }
@@ -47,8 +60,12 @@ pub struct Agent {
 
 impl Agent {
     pub async fn connect(cluster: &Cluster) -> Self {
+        Self::on(cluster.client()).await
+    }
+
+    async fn on(client: &Client) -> Self {
         let (out, messages) = mpsc::channel(MESSAGES_WAITING);
-        let events = cluster.client().agent(messages).await.expect("an agent's stream opens");
+        let events = client.agent(messages).await.expect("an agent's stream opens");
         Self { out, events, seq: 0 }
     }
 
@@ -78,4 +95,17 @@ pub fn place(request_id: &str, app: &str, gpu_milli: u32) -> v1::PlaceRequest {
         lease_ms: 600_000,
         ..Default::default()
     }
+}
+
+/// Exit code and last line of what the command line says to programs.
+pub fn run(addr: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(gantry()).args(["--json", "--addr", addr]).args(arguments).output().expect("gantry runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    (output.status.code(), text.lines().last().unwrap_or_default().to_owned())
+}
+
+pub fn done(addr: &str, arguments: &[&str]) -> Value {
+    let (code, line) = run(addr, arguments);
+    assert_eq!(code, Some(0), "gantry {}: {line}", arguments.join(" "));
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line} is no JSON: {error}"))
 }
