@@ -54,6 +54,45 @@ async fn a_leader_stays_where_all_disks_are_slow() {
     load.stop().await.kept(&rig.cluster, &rig.fleet).await;
 }
 
+/// A candidate waits for votes no longer than for two of these syncs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_all_disks_are_slow_another_leader_is_elected() {
+    let mut rig = Rig::start().await;
+    let load = Load::start(&rig.cluster.addrs());
+    load.goes_on().await;
+    for id in 1..=NODES {
+        rig.shim.tell(id, SLOW).expect("orders can be written");
+    }
+    load.goes_on().await;
+    let leader = rig.leader().await;
+    rig.cluster.kill(leader).expect("a running node can be killed");
+    tokio::time::timeout(PATIENCE, load.goes_on()).await.expect("nobody is elected");
+    for id in 1..=NODES {
+        rig.shim.tell(id, Act::Work).expect("orders can be written");
+    }
+    rig.cluster.restart(leader).await.expect("a killed node starts again on its directory");
+    load.stop().await.kept(&rig.cluster, &rig.fleet).await;
+}
+
+/// As a server with a slow disk does that is about to be restarted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_all_disks_are_slow_leadership_can_be_handed_over() {
+    let mut rig = Rig::start().await;
+    let load = Load::start(&rig.cluster.addrs());
+    for id in 1..=NODES {
+        rig.shim.tell(id, SLOW).expect("orders can be written");
+    }
+    load.goes_on().await;
+    let leader = rig.leader().await;
+    rig.cluster.terminate(leader).await.expect("a running node can be told to end");
+    tokio::time::timeout(PATIENCE, load.goes_on()).await.expect("nobody is elected");
+    for id in 1..=NODES {
+        rig.shim.tell(id, Act::Work).expect("orders can be written");
+    }
+    rig.cluster.restart(leader).await.expect("it starts again on its directory");
+    load.stop().await.kept(&rig.cluster, &rig.fleet).await;
+}
+
 /// All that a server has logged.
 fn log(rig: &Rig, id: u64) -> String {
     let dir = rig.cluster.data_dir().expect("the cluster has a directory");

@@ -88,7 +88,7 @@ impl Consensus {
         let machine = Machine::new(machine, log.clone(), applied_tx, checkpoints.clone());
         let (transport, disks) = (Arc::clone(&config.transport), disk_care.disks.clone());
         let peers = Peers::new(owner.clone(), snapshots.clone(), transport, disks, Arc::clone(&state));
-        let network = Network::new(config.node_id, peers.clone(), config.snapshots.send_bytes_per_second);
+        let network = Network::new(config.node_id, peers.clone(), log.clone(), config.snapshots.send_bytes_per_second);
         let raft = Raft::new(config.node_id, Arc::new(raft_config), network, LogStore::new(log.clone()), machine).await;
         let raft = raft.map_err(|fatal| StartError::Recover { why: fatal.to_string() })?;
 
@@ -322,13 +322,15 @@ impl Consensus {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), tonic::transport::Error> {
-        network::serve(self.node.raft.clone(), self.node.peers.clone(), self.verifier(), listener, shutdown).await
+        let Node { raft, log, peers, .. } = &*self.node;
+        network::serve(raft.clone(), log.clone(), peers.clone(), self.verifier(), listener, shutdown).await
     }
 
     /// What answers the members, for a transport that is no socket. Ends with this node.
     pub fn peer_routes(&self) -> Routes {
         let stopping = self.node.ended.subscribe();
-        network::routes(self.node.raft.clone(), self.node.peers.clone(), self.verifier(), stopping)
+        let Node { raft, log, peers, .. } = &*self.node;
+        network::routes(raft.clone(), log.clone(), peers.clone(), self.verifier(), stopping)
     }
 
     /// Ends when this node can no longer take part, with the reason: a failed write, damaged data, or a shutdown. A server

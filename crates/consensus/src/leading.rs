@@ -34,6 +34,8 @@ const RECOVERED: Duration = Duration::from_secs(5);
 /// A sync that takes so long is slow, where one of another voter takes a part of it.
 const SLOW_US: u32 = 40_000;
 const FASTER: u32 = 4;
+/// So long another's disk has to stay the faster one: where all become slow together, each says so a few syncs after the other.
+const SURE: Duration = Duration::from_millis(300);
 /// After leadership was handed over for a better disk, and after that has failed.
 const CALM: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(500);
@@ -41,6 +43,15 @@ const AGAIN: Duration = Duration::from_millis(500);
 const ELECTIONS: u32 = 4;
 
 type Metrics = openraft::RaftMetrics<Types>;
+
+/// A voter that had better lead.
+#[derive(Clone, Copy, Debug)]
+struct Better {
+    id: u64,
+    why: &'static str,
+    /// For how long it must have been better.
+    sure_after: Duration,
+}
 
 /// What is watched.
 pub(crate) struct Leading {
@@ -59,16 +70,20 @@ impl Leading {
     pub(crate) async fn run(self) {
         let mut timer = tokio::time::interval(LOOK_EVERY);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut progress, mut not_before) = (Progress::default(), Instant::now());
+        let (mut progress, mut not_before, mut better_since) = (Progress::default(), Instant::now(), None);
         loop {
             timer.tick().await;
             let seen = metrics(&self.raft);
             if seen.state != ServerState::Leader {
                 progress.ends();
+                better_since = None;
                 continue;
             }
             let (last, committed) = (seen.last_log_index.unwrap_or(0), seen.cluster_committed.index().unwrap_or(0));
-            let stuck = progress.is_stuck(last, committed, Instant::now());
+            let now = Instant::now();
+            let stuck = progress.is_stuck(last, committed, now);
+            let better = self.better_disk(&seen);
+            better_since = better.and(better_since.or(Some(now)));
             if (self.busy_for)() >= HANGS
                 && let Some(other) = self.healthier(&seen)
             {
@@ -77,12 +92,14 @@ impl Leading {
                 self.give_up(other, seen.current_term).await;
             } else if stuck && let Some(other) = self.quorum_without_progress(&seen) {
                 tracing::error!(last, committed, other, "nothing is committed any more: this node stops leading");
-                progress.gave_up(Instant::now());
+                progress.gave_up(now);
                 self.give_up(other, seen.current_term).await;
-            } else if Instant::now() >= not_before
-                && let Some((other, why)) = self.better_disk(&seen)
+            } else if now >= not_before
+                && let Some((better, since)) = better.zip(better_since)
+                && now - since >= better.sure_after
             {
-                not_before = Instant::now() + self.hand_over(other, why).await;
+                not_before = Instant::now() + self.hand_over(better).await;
+                better_since = None;
             }
         }
     }
@@ -110,24 +127,25 @@ impl Leading {
     }
 
     /// A voter whose disk has room, or is faster by far, where this node's is not.
-    fn better_disk(&self, seen: &Metrics) -> Option<(u64, &'static str)> {
+    fn better_disk(&self, seen: &Metrics) -> Option<Better> {
         let own = self.disks.own();
         if !own.full && own.sync_us < SLOW_US {
             return None;
         }
         let others = self.answering(seen).into_iter().filter_map(|id| Some((id, self.disks.of(id)?)));
         let roomy = others.filter(|(_, disk)| !disk.full);
-        let (better, why): (Vec<_>, _) = if own.full {
-            (roomy.collect(), "the disk of this node is full")
+        let (better, why, sure_after): (Vec<_>, _, _) = if own.full {
+            (roomy.collect(), "the disk of this node is full", Duration::ZERO)
         } else {
             let is_faster = |us: u32| us > 0 && us.saturating_mul(FASTER) <= own.sync_us;
-            (roomy.filter(|(_, disk)| is_faster(disk.sync_us)).collect(), "the disk of this node is slow")
+            (roomy.filter(|(_, disk)| is_faster(disk.sync_us)).collect(), "the disk of this node is slow", SURE)
         };
-        better.into_iter().map(|(id, _)| id).max_by_key(|id| (matched(seen, *id), *id)).map(|id| (id, why))
+        let id = better.into_iter().map(|(id, _)| id).max_by_key(|id| (matched(seen, *id), *id))?;
+        Some(Better { id, why, sure_after })
     }
 
     /// In order, and says how long to wait before the next time.
-    async fn hand_over(&self, to: u64, why: &'static str) -> Duration {
+    async fn hand_over(&self, Better { id: to, why, .. }: Better) -> Duration {
         let sync_us = self.disks.own().sync_us;
         tracing::warn!(to, sync_us, why, "another node had better lead");
         let (raft, holding, timing) = (self.raft.clone(), self.holding.clone(), self.timing);

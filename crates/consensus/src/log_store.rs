@@ -73,8 +73,13 @@ impl RaftLogReader<Types> for LogStore {
         Ok(self.log.vote().map(vote))
     }
 
+    /// What replication sends: nothing where the first is purged, for entries that follow no other are of no use there.
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        self.read(start..end, ReadLimit::new(READ_ENTRIES, READ_BYTES)).await
+        let mut entries = self.read(start..end, ReadLimit::new(READ_ENTRIES, READ_BYTES)).await?;
+        if entries.first().is_some_and(|first| first.log_id.index != start) {
+            entries.clear();
+        }
+        Ok(entries)
     }
 
     /// In parts, so that catching up a long log does not take the memory of all of it. What is applied comes from here, so it
@@ -169,10 +174,20 @@ mod tests {
         log.append(entries.collect(), Box::new(drop));
         log.purge(LogPos::new(1, 1, 5));
         let mut store = LogStore::new(log);
-        let mut read = async |range| store.entries_stream(range).await.collect::<Vec<io::Result<Entry>>>().await;
-        let whole: Vec<u64> = read(6..10).await.into_iter().map(|entry| entry.unwrap().log_id.index).collect();
+        let read = async |store: &mut LogStore, range| {
+            store.entries_stream(range).await.collect::<Vec<io::Result<Entry>>>().await
+        };
+        let whole: Vec<u64> =
+            read(&mut store, 6..10).await.into_iter().map(|entry| entry.unwrap().log_id.index).collect();
         assert_eq!(whole, [6, 7, 8, 9]);
-        let gap = read(3..10).await.swap_remove(0).unwrap_err().to_string();
+        drop(read);
+        assert_eq!(
+            store.limited_get_log_entries(3, 10).await.unwrap(),
+            [],
+            "what is sent follows what was sent before"
+        );
+        assert_eq!(store.limited_get_log_entries(6, 10).await.unwrap().len(), 4);
+        let gap = read(&mut store, 3..10).await.swap_remove(0).unwrap_err().to_string();
         assert!(gap.contains("log entry 6 does not follow entry 2"), "{gap}");
     }
 }

@@ -171,6 +171,15 @@ impl Log {
         self.send(Job::Vote { vote, done });
     }
 
+    /// Writes a vote that is likely to be asked for next: [`Log::save_vote`] then waits for less, or for nothing. A candidate
+    /// waits for votes only so long, and where syncs take as long as that, nobody would ever be elected.
+    ///
+    /// Nobody may be told of it. A restart may find it, as if this node had been asked and had stopped before it answered;
+    /// entries that are appended first take it back.
+    pub fn expect_vote(&self, vote: Vote) {
+        self.send(Job::ExpectVote { vote });
+    }
+
     /// Notes how far entries are committed. Reaches the disk with whatever is written next.
     pub fn save_committed(&self, committed: Option<LogPos>) {
         self.shared.ends.write().committed = committed;

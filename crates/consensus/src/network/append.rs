@@ -1,6 +1,13 @@
 //! The leader's side of the long-lived append stream.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use futures::{Stream, StreamExt, stream};
 use openraft::{
@@ -11,14 +18,15 @@ use openraft::{
 };
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
 use super::{
     ANSWER_TIMEOUT,
     client::{AppendStream, PeerClient, failed, malformed},
 };
 use crate::{
-    raft_types::Types,
+    convert::log_id,
+    raft_types::{LogId, Types},
     wire::{self, proto::AppendResponse},
 };
 
@@ -53,9 +61,17 @@ where
     S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
 {
     let mut rpc = client.connect()?;
-    let unanswered = Unanswered::default();
+    let (unanswered, is_purged) = (Unanswered::default(), Arc::new(AtomicBool::new(false)));
     let mut peer = Some(client.peers.introduce(client.target));
-    let sent = unanswered.clone();
+    let (sent, found_purged, log) = (unanswered.clone(), Arc::clone(&is_purged), client.log.clone());
+    // After an error the library may go on reading where it was, and what comes next there may have been purged meanwhile: the
+    // entries that it finds then do not follow, or are none. It thinks anew once it hears of another error.
+    let input = input.take_while(move |request| {
+        let goes_on = request.entries.first().is_some_and(|first| first.log_id.index == next(request.prev_log_id));
+        let is_lost = !goes_on && log.purged().map(log_id) > request.prev_log_id;
+        found_purged.fetch_or(is_lost, Relaxed);
+        std::future::ready(!is_lost)
+    });
     let requests = input.map(move |request| {
         sent.sent();
         wire::append_to_wire(request, peer.take())
@@ -69,7 +85,7 @@ where
         }
         Err(_) => return Err(client.timed_out(RPCTypes::AppendEntries, ANSWER_TIMEOUT)),
     };
-    let answers = Answers { client, answers, unanswered, first: true };
+    let answers = Answers { client, answers, unanswered, is_purged, first: true };
     Ok(Box::pin(stream::unfold(Some(answers), async |answers| {
         let mut answers = answers?;
         let next = answers.next().await?;
@@ -79,10 +95,16 @@ where
     })))
 }
 
+/// The index after a position.
+fn next(after: Option<LogId>) -> u64 {
+    after.map_or(0, |after| after.index + 1)
+}
+
 struct Answers<'s> {
     client: &'s PeerClient,
     answers: Streaming<AppendResponse>,
     unanswered: Unanswered,
+    is_purged: Arc<AtomicBool>,
     first: bool,
 }
 
@@ -91,6 +113,9 @@ impl Answers<'_> {
         loop {
             match tokio::time::timeout(LOOK_EVERY, self.answers.message()).await {
                 Ok(Ok(Some(answer))) => return Some(self.read(answer)),
+                Ok(Ok(None)) if self.is_purged.load(Relaxed) => {
+                    return Some(Err(failed(&Status::out_of_range("what the peer lacks is purged"))));
+                }
                 Ok(Ok(None)) => return None,
                 Ok(Err(status)) => return Some(Err(failed(&status))),
                 Err(_) if self.unanswered.is_overdue() => {

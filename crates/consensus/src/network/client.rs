@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use futures::Stream;
-use gantry_store::SnapshotFile;
+use gantry_store::{Log, SnapshotFile};
 use openraft::{
     OptionalSend, RaftNetworkFactory,
     base::{BoxFuture, BoxStream},
@@ -35,13 +35,14 @@ pub(super) type AppendStream<'s> = BoxStream<'s, Result<StreamAppendResult<Types
 pub(crate) struct Network {
     me: u64,
     peers: Peers,
+    log: Log,
     send_bytes_per_second: u64,
 }
 
 impl Network {
     /// Sends snapshots no faster than it is told.
-    pub(crate) fn new(me: u64, peers: Peers, send_bytes_per_second: u64) -> Self {
-        Self { me, peers, send_bytes_per_second }
+    pub(crate) fn new(me: u64, peers: Peers, log: Log, send_bytes_per_second: u64) -> Self {
+        Self { me, peers, log, send_bytes_per_second }
     }
 
     fn client(&self, target: u64, addresses: &Addresses, purpose: Purpose) -> PeerClient {
@@ -54,6 +55,7 @@ impl Network {
             addr,
             purpose,
             peers,
+            log: self.log.clone(),
             send_bytes_per_second,
             heartbeat: None,
             silence: Silence::default(),
@@ -84,6 +86,8 @@ pub(crate) struct PeerClient {
     addr: String,
     purpose: Purpose,
     pub(super) peers: Peers,
+    /// What is sent comes from it.
+    pub(super) log: Log,
     pub(super) send_bytes_per_second: u64,
     pub(super) heartbeat: Option<HeartbeatStream>,
     pub(super) silence: Silence,

@@ -3,8 +3,7 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use futures::{Stream, StreamExt, stream};
-use gantry_store::Offered;
-use gantry_store::watch;
+use gantry_store::{Log, Offered, Vote, watch};
 use openraft::raft::AppendEntriesRequest;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -38,6 +37,7 @@ use crate::{
 /// Serves the members until `shutdown`.
 pub(crate) async fn serve(
     raft: Raft,
+    log: Log,
     peers: Peers,
     verifier: Verifier,
     listener: TcpListener,
@@ -50,7 +50,7 @@ pub(crate) async fn serve(
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_routes(routes(raft, peers, verifier, stopping))
+        .add_routes(routes(raft, log, peers, verifier, stopping))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
             shutdown.await;
             // Append streams have no end of their own.
@@ -60,8 +60,14 @@ pub(crate) async fn serve(
 }
 
 /// What answers the members, wherever the calls come from, until `stopping`.
-pub(crate) fn routes(raft: Raft, peers: Peers, verifier: Verifier, stopping: watch::Receiver<bool>) -> Routes {
-    let raft = RaftServer::new(Service { raft, peers, stopping });
+pub(crate) fn routes(
+    raft: Raft,
+    log: Log,
+    peers: Peers,
+    verifier: Verifier,
+    stopping: watch::Receiver<bool>,
+) -> Routes {
+    let raft = RaftServer::new(Service { raft, log, peers, stopping });
     let raft = raft.max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES);
     Routes::new(raft).add_service(CheckServer::new(CheckService { verifier }))
 }
@@ -69,6 +75,7 @@ pub(crate) fn routes(raft: Raft, peers: Peers, verifier: Verifier, stopping: wat
 #[derive(Clone)]
 struct Service {
     raft: Raft,
+    log: Log,
     peers: Peers,
     /// True, or its sender gone, once the node is stopping.
     stopping: watch::Receiver<bool>,
@@ -163,7 +170,13 @@ impl RaftService for Service {
     async fn pre_vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteResponse>, Status> {
         let mut request = request.into_inner();
         let peer = self.admit(request.peer.take())?;
-        let voted = self.raft.pre_vote(wire::vote_from_wire(request).map_err(refused)?).await.map_err(stopped)?;
+        let request = wire::vote_from_wire(request).map_err(refused)?;
+        let wanted = stored_vote(&request.vote);
+        let voted = self.raft.pre_vote(request).await.map_err(stopped)?;
+        if voted.vote_granted {
+            // The election follows, once the candidate's own vote is durable.
+            self.log.expect_vote(wanted);
+        }
         Ok(Response::new(wire::voted_to_wire(&voted, peer)))
     }
 
@@ -173,8 +186,14 @@ impl RaftService for Service {
     ) -> Result<Response<TransferLeaderResponse>, Status> {
         let mut request = request.into_inner();
         let peer = self.admit(request.peer.take())?;
+        // Who is told to lead asks for everybody's vote in the next term.
+        let next = request.from_leader.and_then(|from| from.term.checked_add(1));
+        let wanted = next.map(|term| Vote { term, node: request.to, committed: false });
         let request = wire::transfer_from_wire(request).map_err(refused)?;
         let result = self.raft.handle_transfer_leader(request).await.map_err(stopped)?;
+        if let (Ok(()), Some(wanted)) = (&result, wanted) {
+            self.log.expect_vote(wanted);
+        }
         Ok(Response::new(wire::transferred_to_wire(result, peer)))
     }
 

@@ -39,6 +39,10 @@ pub(super) enum Job {
         vote: Vote,
         done: Done,
     },
+    /// See [`super::Log::expect_vote`].
+    ExpectVote {
+        vote: Vote,
+    },
     /// Nothing, but for the sync of all that came before.
     Settle {
         done: Done,
@@ -70,6 +74,8 @@ pub(super) struct Writer {
     last: Option<LogPos>,
     last_crc: u32,
     vote: Option<Vote>,
+    /// Written in the place of the vote, and not asked for yet.
+    expected: Option<Vote>,
     committed: Option<LogPos>,
     /// Something may lie in the WAL's buffer.
     idle_sync_due: bool,
@@ -83,12 +89,15 @@ struct Group {
     done: Vec<Done>,
     /// Indexes whose files may go once the group is durable.
     purged: Option<std::ops::Range<u64>>,
+    /// False where all of it was durable before.
+    is_news: bool,
 }
 
 /// A group that is written and not yet durable.
 struct Unsynced {
     done: Vec<Done>,
     purged: Option<std::ops::Range<u64>>,
+    is_news: bool,
     size_bytes: usize,
 }
 
@@ -98,7 +107,8 @@ impl Writer {
             let ends = shared.ends.read();
             (ends.last, ends.vote, ends.committed)
         };
-        Self { shared, mark, last, last_crc, vote, committed, idle_sync_due: false, scratch: Vec::new() }
+        let (expected, idle_sync_due, scratch) = (None, false, Vec::new());
+        Self { shared, mark, last, last_crc, vote, expected, committed, idle_sync_due, scratch }
     }
 
     /// Works until every [`super::Log`] is gone, or until a write fails: then nothing is written any more.
@@ -128,7 +138,9 @@ impl Writer {
                     Ok(group) => {
                         self.shared.syncs.lock().begin();
                         let begun = Instant::now();
-                        tokio::time::sleep(self.shared.engine.sync_takes()).await;
+                        if group.is_news {
+                            tokio::time::sleep(self.shared.engine.sync_takes()).await;
+                        }
                         self.busy(|writer| writer.settle(group, begun))
                     }
                     Err(error) => Err(error),
@@ -190,17 +202,18 @@ impl Writer {
             }
             next = if group.batch.size_bytes() < GROUP_BYTES { queue.try_recv().ok() } else { None };
         }
-        let Group { batch, done, purged } = group;
+        let Group { batch, done, purged, is_news } = group;
         let size_bytes = batch.size_bytes();
         match self.write(batch) {
-            Ok(()) => Ok(Unsynced { done, purged, size_bytes }),
+            Ok(()) => Ok(Unsynced { done, purged, is_news, size_bytes }),
             Err(error) => Err(failed(done, error)),
         }
     }
 
     /// Makes what was written durable, and reports it done.
-    fn settle(&mut self, Unsynced { done, purged, size_bytes }: Unsynced, begun: Instant) -> Result<(), StoreError> {
-        match self.sync(size_bytes, begun) {
+    fn settle(&mut self, group: Unsynced, begun: Instant) -> Result<(), StoreError> {
+        let Unsynced { done, purged, is_news, size_bytes } = group;
+        match if is_news { self.sync(size_bytes, begun) } else { Ok(()) } {
             // Newest first: completion is a watermark, so the older ones then have nothing left to tell.
             Ok(()) => done.into_iter().rev().for_each(|done| done(Ok(()))),
             Err(error) => return Err(failed(done, error)),
@@ -216,6 +229,8 @@ impl Writer {
         match job {
             Job::Append { entries, done } => {
                 group.done.push(done);
+                group.is_news = true;
+                self.expect_no_more(group);
                 for entry in &entries {
                     self.add_entry(entry, group);
                 }
@@ -223,13 +238,41 @@ impl Writer {
             Job::Vote { vote, done } => {
                 group.done.push(done);
                 self.vote = Some(vote);
-                group.batch.put(Column::Meta, VOTE, meta::encode(&vote));
+                if self.expected.take() != Some(vote) {
+                    group.is_news = true;
+                    group.batch.put(Column::Meta, VOTE, meta::encode(&vote));
+                }
             }
-            Job::Settle { done } => group.done.push(done),
-            Job::Truncate { last, end } => self.truncate(last, end, group)?,
-            Job::Purge { from, upto } => self.purge(from, upto, group),
+            Job::ExpectVote { vote } => {
+                if Some(vote) > self.vote.max(self.expected) {
+                    group.is_news = true;
+                    group.batch.put(Column::Meta, VOTE, meta::encode(&vote));
+                    self.expected = Some(vote);
+                }
+            }
+            Job::Settle { done } => {
+                group.done.push(done);
+                group.is_news = true;
+            }
+            Job::Truncate { last, end } => {
+                group.is_news = true;
+                self.truncate(last, end, group)?;
+            }
+            Job::Purge { from, upto } => {
+                group.is_news = true;
+                self.purge(from, upto, group);
+            }
         }
         Ok(())
+    }
+
+    /// There is a leader, who was not the one expected: after a restart nobody is to be told of that vote.
+    fn expect_no_more(&mut self, group: &mut Group) {
+        match (self.expected.take(), self.vote) {
+            (None, _) => {}
+            (Some(_), Some(vote)) => group.batch.put(Column::Meta, VOTE, meta::encode(&vote)),
+            (Some(_), None) => group.batch.delete(Column::Meta, VOTE),
+        }
     }
 
     fn add_entry(&mut self, entry: &LogEntry, group: &mut Group) {

@@ -60,6 +60,50 @@ fn what_was_reported_is_in_the_files() {
     assert_eq!(left.log.read(0..99, ReadLimit::NONE).unwrap(), store.log.read(0..99, ReadLimit::NONE).unwrap());
 }
 
+/// The vote that is found where the process was killed.
+fn vote_left(in_dir: &Path) -> Option<Vote> {
+    let killed = tempfile::tempdir().unwrap();
+    let copy = killed.path().join("data");
+    copy_dir(in_dir, &copy);
+    open(&copy).unwrap().log.vote()
+}
+
+#[tokio::test]
+async fn a_vote_that_was_expected_is_durable_before_it_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    save_vote(&store, VOTE);
+    let next = Vote { term: 4, node: 3, committed: false };
+    store.log.expect_vote(next);
+    store.log.settled().await.unwrap();
+    assert_eq!(store.log.vote(), Some(VOTE), "nobody is told of it");
+    assert_eq!(vote_left(dir.path()), Some(next));
+    save_vote(&store, next);
+    assert_eq!((store.log.vote(), vote_left(dir.path())), (Some(next), Some(next)));
+    append(&store, vec![blank(4, 0)]);
+    assert_eq!(vote_left(dir.path()), Some(next), "it was asked for, so nothing takes it back");
+}
+
+#[tokio::test]
+async fn a_vote_that_was_expected_in_vain_is_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    store.log.expect_vote(Vote { term: 1, node: 9, committed: false });
+    append(&store, vec![blank(3, 0)]);
+    assert_eq!(vote_left(dir.path()), None);
+    save_vote(&store, VOTE);
+    store.log.expect_vote(Vote { term: 4, node: 3, committed: false });
+    append(&store, vec![blank(3, 1)]);
+    assert_eq!(vote_left(dir.path()), Some(VOTE));
+    store.log.expect_vote(Vote { term: 4, node: 3, committed: false });
+    let other = Vote { term: 4, node: 2, committed: true };
+    save_vote(&store, other);
+    assert_eq!(vote_left(dir.path()), Some(other), "another one was asked for");
+    store.log.expect_vote(VOTE);
+    store.log.settled().await.unwrap();
+    assert_eq!(vote_left(dir.path()), Some(other), "an old one is not expected any more");
+}
+
 fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
