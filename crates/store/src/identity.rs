@@ -117,14 +117,7 @@ impl Identity {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix('='));
             line.map(str::trim).ok_or_else(|| format!("{FILE}: there is no line `{name} = ..`"))
         };
-        if let Some((content, check)) = text.rsplit_once(CHECK)
-            && check.trim() != format!("{:08x}", crc32fast::hash(content.as_bytes()))
-        {
-            return Err(format!(
-                "{FILE} is damaged, its checksum is wrong: restore it from the machine's own copy, or give the node an empty \
-                 directory and a new id"
-            ));
-        }
+        // Another version may check itself in another way.
         let format = field("format")?;
         match format.parse::<u32>() {
             Ok(FORMAT) => {}
@@ -139,6 +132,14 @@ impl Identity {
                      give the node an empty directory and a new id"
                 ));
             }
+        }
+        if let Some((content, check)) = text.rsplit_once(CHECK)
+            && check.trim() != format!("{:08x}", crc32fast::hash(content.as_bytes()))
+        {
+            return Err(format!(
+                "{FILE} is damaged, its checksum is wrong: restore it from the machine's own copy, or give the node an empty \
+                 directory and a new id"
+            ));
         }
         let number = |name: &str| field(name)?.parse().map_err(|_| format!("{FILE}: {name} is not a number"));
         let node = number("node")?;
