@@ -122,7 +122,8 @@ impl Client {
                 Next::Move if asked < self.nodes.count() => Duration::ZERO,
                 _ => self.retry.pause(pauses),
             };
-            if next == Next::GiveUp || attempts >= self.retry.attempts || Instant::now() + pause >= deadline {
+            let left = deadline.saturating_duration_since(Instant::now() + pause);
+            if next == Next::GiveUp || attempts >= self.retry.attempts || !self.retry.is_worth_a_try(left) {
                 error.attempts = attempts;
                 error.detail.indefinite = unsure;
                 return Err(error);

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Some round trips, and a sync of a busy disk.
+const SHORTEST_TRY: Duration = Duration::from_millis(50);
+
 /// The bounds of repeating a call. The same request id is used every time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
@@ -38,6 +41,11 @@ impl Retry {
         Self { attempts: 1, attempt: self.deadline, ..self }
     }
 
+    /// Whether a try with so little time left may get an answer. One that gets none makes a "no" a "not known".
+    pub(crate) fn is_worth_a_try(&self, left: Duration) -> bool {
+        left > SHORTEST_TRY.min(self.deadline / 10)
+    }
+
     /// The pause before repetition `nth`, counted from 0: random, up to `base * 2^nth`, at most `cap`.
     pub(crate) fn pause(&self, nth: u32) -> Duration {
         let longest = self.base.saturating_mul(1_u32.checked_shl(nth).unwrap_or(u32::MAX)).min(self.cap);
@@ -48,6 +56,14 @@ impl Retry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_no_is_not_made_a_not_known_by_a_try_that_has_no_time() {
+        let (ms, retry) = (Duration::from_millis, Retry::default());
+        assert!(!retry.is_worth_a_try(ms(0)) && !retry.is_worth_a_try(ms(50)) && retry.is_worth_a_try(ms(51)));
+        let hasty = Retry { deadline: ms(100), ..retry };
+        assert!(!hasty.is_worth_a_try(ms(10)) && hasty.is_worth_a_try(ms(11)));
+    }
 
     #[test]
     fn pauses_are_bounded_however_often_it_is_tried() {
