@@ -4,7 +4,7 @@
 //! looked at. A *preparation* of an image begins with the first part of it that is newer than the last look at which nothing
 //! was going on, and ends with its topmost layer unpacked. Parts that are older were *found*.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use gantry_types::{Digest, PullObservation};
 
@@ -51,6 +51,8 @@ pub(crate) struct News {
 pub(crate) struct Tracker {
     last: Option<Nanos>,
     work: HashMap<(String, Digest), Work>,
+    /// The last look at which no layer was coming that no manifest names: an import brings layers first.
+    quiet: HashMap<String, Nanos>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,16 +71,17 @@ impl Tracker {
     /// Looks at what a store held at a moment: `at` is when reading it began.
     pub(crate) fn look(&mut self, at: Nanos, contents: &Contents) -> News {
         let mut news = News::default();
-        let mut work = HashMap::new();
+        let (mut work, mut quiet) = (HashMap::new(), HashMap::new());
         let last = self.last.replace(at);
         for (name, namespace) in contents {
+            let was_quiet = self.quiet.get(name).copied().or(last).unwrap_or(at);
             for (digest, manifest) in &namespace.manifests {
                 let Some(top) = top(manifest) else { continue };
                 let is_ready = namespace.chains.contains_key(&top);
                 let known = self.work.get(&(name.clone(), *digest)).copied();
                 // What lay there when the agent started was prepared before its time.
                 let unknown = || Work {
-                    idle: last.unwrap_or(at),
+                    idle: was_quiet,
                     is_ready: last.is_none() && is_ready,
                     has_begun: false,
                     first_byte: None,
@@ -88,8 +91,10 @@ impl Tracker {
                 state.follow(last, at, (name, digest), namespace, manifest, &mut news);
                 work.insert((name.clone(), *digest), state);
             }
+            let is_quiet = !last.is_some_and(|last| brings_unnamed_layers(last, namespace));
+            quiet.insert(name.clone(), if is_quiet { at } else { was_quiet });
         }
-        self.work = work;
+        (self.work, self.quiet) = (work, quiet);
         news
     }
 }
@@ -201,6 +206,15 @@ impl Work {
         }
         (bytes, spent)
     }
+}
+
+/// Whether layers that no manifest names yet are coming, or have come since `last`.
+fn brings_unnamed_layers(last: Nanos, namespace: &Namespace) -> bool {
+    let layers = namespace.manifests.values().flat_map(|manifest| &manifest.layers);
+    let named: HashSet<&Digest> = layers.map(|layer| &layer.digest).collect();
+    let new =
+        namespace.blobs.iter().filter(|(_, blob)| blob.is_layer && blob.created >= last).map(|(digest, _)| digest);
+    new.chain(namespace.ingests.iter().map(|ingest| &ingest.digest)).any(|digest| !named.contains(digest))
 }
 
 /// When each part of an image that is there was done: documents, blobs, and unpacked layers.

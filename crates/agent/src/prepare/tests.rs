@@ -104,6 +104,42 @@ fn what_comes_between_two_looks_is_measured_by_the_times_in_the_store() {
 }
 
 #[test]
+fn layers_that_come_looks_before_their_manifest_are_new() {
+    let mut tracker = Tracker::default();
+    let mut now = Namespace::default();
+    look(&mut tracker, 10 * S, &now);
+    for (number, done, seen) in [(1, 11, 12), (2, 13, 14)] {
+        blob(&mut now, number, done * S);
+        now.blobs.get_mut(&digest(number)).unwrap().is_layer = true;
+        assert_eq!(look(&mut tracker, seen * S, &now), News::default());
+    }
+    now = Namespace { blobs: now.blobs, ..store(2) };
+    blob(&mut now, 90, 15 * S);
+    unpacked(&mut now, 1, 16 * S);
+    unpacked(&mut now, 2, 17 * S);
+    let prepared = look(&mut tracker, 20 * S, &now).prepared.remove(0);
+    assert_eq!((prepared.took, prepared.found), (6 * S, 0));
+}
+
+#[test]
+fn layers_that_came_long_before_their_manifest_were_found() {
+    let mut tracker = Tracker::default();
+    let mut now = Namespace::default();
+    look(&mut tracker, 10 * S, &now);
+    blob(&mut now, 1, 11 * S);
+    now.blobs.get_mut(&digest(1)).unwrap().is_layer = true;
+    look(&mut tracker, 12 * S, &now);
+    look(&mut tracker, 30 * S, &now);
+    now = Namespace { blobs: now.blobs, ..store(2) };
+    blob(&mut now, 2, 31 * S);
+    blob(&mut now, 90, 32 * S);
+    unpacked(&mut now, 1, 33 * S);
+    unpacked(&mut now, 2, 34 * S);
+    let prepared = look(&mut tracker, 40 * S, &now).prepared.remove(0);
+    assert_eq!((prepared.took, prepared.found), (3 * S, 1));
+}
+
+#[test]
 fn what_lay_there_at_the_start_is_not_measured_and_what_is_unpacked_later_is() {
     let mut tracker = Tracker::default();
     let mut now = store(2);

@@ -115,6 +115,8 @@ async fn a_blob_is_not_unpacked_and_a_write_is_a_pull() {
     stdin.write_all(rest).expect("ctr reads");
     drop(stdin);
     assert!(writer.wait().expect("ctr was started above").success());
+    // Else it is collected, now or later.
+    containerd.ctr(&["content", "label", &plain.digest, "containerd.io/gc.root=test"]);
     let is_blob = |layer: &gantry_proto::v1::LayerOnHost| layer.state() == LayerState::Blob;
     cluster.until("a blob", |heard| heard.layers.get(&plain.digest).is_some_and(is_blob)).await;
 }
