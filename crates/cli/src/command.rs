@@ -83,7 +83,8 @@ pub enum Call {
 impl Alone {
     pub async fn run(self, output: Output) -> Outcome {
         match self {
-            Self::Server(command) => command.run().await,
+            // Large, and as old as the process.
+            Self::Server(command) => Box::pin(command.run()).await,
             Self::Agent(command) => command.run(output).await,
             Self::Dev(command) => command.run().await,
             Self::Inspect(command) => command.run(output),

@@ -180,7 +180,6 @@ mod tests {
         let whole: Vec<u64> =
             read(&mut store, 6..10).await.into_iter().map(|entry| entry.unwrap().log_id.index).collect();
         assert_eq!(whole, [6, 7, 8, 9]);
-        drop(read);
         assert_eq!(
             store.limited_get_log_entries(3, 10).await.unwrap(),
             [],

@@ -7,14 +7,14 @@ use tokio::sync::watch;
 
 /// What is under way, by what it is for. Work that began is finished, even when nobody waits any more.
 #[derive(Debug)]
-pub(crate) struct Flights<K, T> {
+pub struct Flights<K, T> {
     limit: usize,
     under_way: Arc<Mutex<HashMap<K, watch::Receiver<Option<T>>>>>,
 }
 
 /// Why there is no outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoFlight {
+pub enum NoFlight {
     /// As much is under way as may be.
     Full,
     /// The work ended without an outcome: the runtime is being shut down.
@@ -26,12 +26,12 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     T: Clone + Send + Sync + 'static,
 {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub fn new(limit: usize) -> Self {
         Self { limit, under_way: Arc::default() }
     }
 
     /// The outcome of the work for `key`: of that which is under way, or else of `work`.
-    pub(crate) async fn join<W>(&self, key: K, work: impl FnOnce() -> W) -> Result<T, NoFlight>
+    pub async fn join<W>(&self, key: K, work: impl FnOnce() -> W) -> Result<T, NoFlight>
     where
         W: Future<Output = T> + Send + 'static,
     {

@@ -3,6 +3,7 @@
 //! - [`Resolver`]: from a [`Reference`] to a [`Resolved`] image, asking registries; [`ResolveError`] where that fails
 //! - [`Config`]: which registries there are, and how far they are trusted
 //! - [`document`]: indexes, manifests and configs, in the media types of OCI and of Docker; no I/O
+//! - [`Flights`]: one piece of work for all who want the same
 //! - [`Platform`]: what an image runs on
 //! - `registry`: the distribution API with its challenges and tokens
 //! - `exchange`: requests over HTTP, with every bound; `exchange/connect.rs` is the one way out
@@ -29,6 +30,7 @@ mod resolver;
 pub use config::{Config, ConfigError, Host};
 pub use credentials::Secret;
 pub use error::ResolveError;
+pub use flights::{Flights, NoFlight};
 pub use platform::Platform;
 pub use reference::Reference;
 pub use resolved::{Layer, Resolved};

@@ -10,6 +10,8 @@ use gantry_consensus::{RoomRules, SnapshotRules};
 use serde::Deserialize;
 
 const MIB: u64 = 1 << 20;
+/// Callers would have gone.
+const BUDGET_MS_AT_MOST: u64 = 10_000;
 /// Far above any disk.
 const MIB_AT_MOST: u64 = 1 << 32;
 
@@ -44,6 +46,29 @@ pub struct Config {
     pub snapshots: Snapshots,
     #[serde(default)]
     pub disk: Disk,
+    /// Looks up images that nobody has recorded in their registries. Left out: no registry is asked, and images are what agents
+    /// and operators record.
+    pub images: Option<Box<Images>>,
+}
+
+/// How images are looked up.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Images {
+    /// What the fleet runs, as `linux/amd64`: which one of an index is taken.
+    pub platform: String,
+    /// How long a call waits for an image that nobody knows. Then it is decided without that, and the look-up goes on.
+    pub budget_ms: u64,
+    /// Age of what a tag stands for, from which on it is looked up again when it is used.
+    pub check_after_seconds: u64,
+    pub registries: gantry_oci::Config,
+}
+
+impl Default for Images {
+    fn default() -> Self {
+        let platform = gantry_oci::Platform::default().to_string();
+        Self { platform, budget_ms: 150, check_after_seconds: 300, registries: gantry_oci::Config::default() }
+    }
 }
 
 /// When the disk counts as full. On a small file system an eighth of it, and a sixteenth, are enough.
@@ -182,6 +207,13 @@ impl Config {
         let Snapshots { after_bytes, after_entries, after_seconds, send_bytes_per_second, .. } = self.snapshots;
         if [after_bytes, after_entries, after_seconds, send_bytes_per_second].contains(&0) {
             return bad("snapshots", "has a 0: only keep_bytes and keep_entries may be 0".to_owned());
+        }
+        if let Some(images) = &self.images
+            && (images.budget_ms > BUDGET_MS_AT_MOST || images.check_after_seconds == 0)
+        {
+            let why =
+                format!("needs a budget_ms of at most {BUDGET_MS_AT_MOST}, and a check_after_seconds that is not 0");
+            return bad("images", why);
         }
         let Disk { refuse_below_mib, reserve_mib } = self.disk;
         if reserve_mib == 0 || refuse_below_mib < reserve_mib || refuse_below_mib > MIB_AT_MOST {

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::{
     config::Limits,
     feature_level,
+    images::Images,
     metrics::Metrics,
     run::{Listeners, abort_on_panic, listen, serve},
 };
@@ -50,7 +51,7 @@ pub async fn run(options: DevOptions, shutdown: impl Future<Output = ()>) -> any
         }
     };
     let listeners = Listeners { raft: raft_listener, client: client_listener, metrics: None };
-    serve(consensus, Limits::default(), Metrics::new(false), listeners, stop).await?;
+    serve(consensus, Limits::default(), (Metrics::new(false), Images::default()), listeners, stop).await?;
     trouble.map_or(Ok(()), Err)
 }
 

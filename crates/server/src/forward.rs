@@ -106,7 +106,8 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         if let Err(stranger) = self.way.check_sender(&request) {
-            return Box::pin(async { Ok(refusal(stranger)) });
+            let refused = refusal(&request, stranger);
+            return Box::pin(async { Ok(refused) });
         }
         if is_local(&request) {
             return Box::pin(self.inner.call(request));
@@ -192,7 +193,7 @@ impl Way {
             };
             match self.elected(gone, deadline).await {
                 Some(next) => route = next,
-                None => return Ok(refusal(WireError::not_leader(None))),
+                None => return Ok(refusal(&request, WireError::not_leader(None))),
             }
         }
     }
@@ -239,8 +240,9 @@ impl Way {
 
     async fn send(&self, mut channel: Channel, mut request: Request<Body>, leader: &Member) -> Response<Body> {
         let Ok(cluster) = HeaderValue::from_str(&self.cluster()) else {
-            return refusal(WireError::internal("a cluster id is no header".to_owned()));
+            return refusal(&request, WireError::internal("a cluster id is no header".to_owned()));
         };
+        let is_grpc = is_grpc(&request);
         request.headers_mut().insert(FORWARDED_KEY, HeaderValue::from_static("1"));
         request.headers_mut().insert(CLUSTER_KEY, cluster);
         let called = tokio::select! {
@@ -255,7 +257,7 @@ impl Way {
                 }
                 response
             }
-            Err(why) => refusal(WireError::outcome_unknown(why)),
+            Err(why) => refuse(is_grpc, WireError::outcome_unknown(why)),
         }
     }
 
@@ -270,6 +272,21 @@ impl Way {
     }
 }
 
-fn refusal(error: WireError) -> Response<Body> {
-    Status::from(error).into_http()
+/// All other callers speak plain HTTP.
+fn is_grpc(request: &Request<Body>) -> bool {
+    let kind = request.headers().get(http::header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn refusal(request: &Request<Body>, error: WireError) -> Response<Body> {
+    refuse(is_grpc(request), error)
+}
+
+fn refuse(is_grpc: bool, error: WireError) -> Response<Body> {
+    if is_grpc {
+        return Status::from(error).into_http();
+    }
+    let mut response = Response::new(Body::new(axum::body::Body::from(error.message)));
+    *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+    response
 }

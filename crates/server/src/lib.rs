@@ -5,6 +5,7 @@
 //! - [`Serving`]: what serves the calls of one member, without listeners in front of it
 //! - [`dev`]: one node with a simulated fleet, for trying the API
 //! - `decider`: the leader's one task that plans, proposes and answers
+//! - `images`: asks registries what images are that nobody has recorded
 //! - `metrics`: what is counted and measured, for Prometheus
 //! - `forward`: passes calls on to the leader
 //! - `service`: one gRPC service a file
@@ -20,6 +21,7 @@ pub mod dev;
 mod feature_level;
 mod forward;
 mod healing;
+mod images;
 mod joining;
 mod metrics;
 mod node;

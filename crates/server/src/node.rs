@@ -17,6 +17,7 @@ use crate::{
     agents::Agents,
     call::{Answer, Call, CallError, Reply, What},
     config::Limits,
+    images::Images,
     joining::clock_unix_ms,
     metrics::Metrics,
 };
@@ -31,13 +32,20 @@ struct Inner {
     agents: Agents,
     limits: Limits,
     metrics: Metrics,
+    images: Images,
     started_unix_ms: i64,
 }
 
 impl Node {
-    pub(crate) fn new(consensus: Consensus, calls: mpsc::Sender<Call>, limits: Limits, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        consensus: Consensus,
+        calls: mpsc::Sender<Call>,
+        limits: Limits,
+        metrics: Metrics,
+        images: Images,
+    ) -> Self {
         let (agents, started_unix_ms) = (Agents::default(), clock_unix_ms());
-        Self(Arc::new(Inner { consensus, calls, agents, limits, metrics, started_unix_ms }))
+        Self(Arc::new(Inner { consensus, calls, agents, limits, metrics, images, started_unix_ms }))
     }
 
     pub(crate) fn consensus(&self) -> &Consensus {
@@ -60,10 +68,21 @@ impl Node {
         self.0.consensus.state()
     }
 
-    /// Hands a call to the decider. Where its queue is full the call is refused at once.
+    pub(crate) fn images(&self) -> &Images {
+        &self.0.images
+    }
+
+    /// Hands a call to the decider, once what it has to know of its image is known or takes too long.
     pub(crate) fn submit(&self, what: What, deadline: Option<Instant>, reply: Reply) {
         let reply = reply.counted(self.0.metrics.clone());
         let call = Call { what, deadline, attempts: 0, reply };
+        if let Some(call) = self.0.images.first(self, call) {
+            self.decide_now(call);
+        }
+    }
+
+    /// Hands a call to the decider. Where its queue is full the call is refused at once.
+    pub(crate) fn decide_now(&self, call: Call) {
         match self.0.calls.try_send(call) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(call)) => {

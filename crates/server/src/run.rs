@@ -23,12 +23,14 @@ use crate::{
     Config, WallClock,
     config::{Limits, resolve},
     forward::ForwardLayer,
-    healing, joining,
+    healing,
+    images::Images,
+    joining,
     metrics::{self, Metrics},
     node::Node,
     service::{
         cluster::ClusterService, fleet::FleetService, maintenance::MaintenanceService, placement::PlacementService,
-        volumes::VolumesService, watch::WatchService,
+        registry_events, volumes::VolumesService, watch::WatchService,
     },
     serving::Serving,
     unreadable,
@@ -74,9 +76,14 @@ pub(crate) struct Listeners {
 }
 
 /// Runs a server until `shutdown` resolves or it cannot go on.
-pub async fn run(config: Config, joining: Option<Joining>, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+pub async fn run(
+    mut config: Config,
+    joining: Option<Joining>,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     abort_on_panic();
     let room = config.disk.rules();
+    let images = config.images.take().map_or_else(|| Ok(Images::default()), |images| Images::new(*images))?;
     let mut shutdown = Box::pin(shutdown);
     // Before anybody can connect: whoever did would wait.
     tokio::select! {
@@ -111,8 +118,7 @@ pub async fn run(config: Config, joining: Option<Joining>, shutdown: impl Future
             }
         }
     };
-    let metrics = Metrics::new(config.log_choices);
-    let serving = serve(consensus, config.limits, metrics, listeners, shutdown);
+    let serving = serve(consensus, config.limits, (Metrics::new(config.log_choices), images), listeners, shutdown);
     let (serving, joining) = (std::pin::pin!(serving), std::pin::pin!(joining));
     match futures::future::select(serving, joining).await {
         Either::Left((served, _)) => served,
@@ -145,12 +151,12 @@ pub(crate) async fn listen(key: &str, addr: &str) -> anyhow::Result<TcpListener>
 pub(crate) async fn serve(
     consensus: Consensus,
     limits: Limits,
-    metrics: Metrics,
+    (metrics, images): (Metrics, Images),
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let Serving { node, mut tasks } =
-        Serving::begin(consensus.clone(), limits, metrics.clone(), WallClock::system(), run_number());
+        Serving::begin(consensus.clone(), limits, (metrics.clone(), images), WallClock::system(), run_number());
     let (stop, stopped) = watch::channel(false);
     if let Some(listener) = listeners.metrics {
         tasks.spawn(metrics::serve(listener, consensus.clone(), metrics));
@@ -211,13 +217,16 @@ fn routes(node: &Node) -> anyhow::Result<Routes> {
         .build_v1()
         .context("the compiled protos cannot be reflected")?;
     let most = limits::MESSAGE_BYTES;
-    Ok(Routes::new(PlacementServer::new(PlacementService(node.clone())).max_decoding_message_size(most))
+    let mut routes = Routes::new(PlacementServer::new(PlacementService(node.clone())).max_decoding_message_size(most))
         .add_service(VolumesServer::new(VolumesService(node.clone())).max_decoding_message_size(most))
         .add_service(FleetServer::new(FleetService(node.clone())).max_decoding_message_size(most))
         .add_service(ClusterServer::new(ClusterService(node.clone())).max_decoding_message_size(most))
         .add_service(MaintenanceServer::new(MaintenanceService::new(node.clone())).max_decoding_message_size(most))
         .add_service(WatchServer::new(WatchService(node.clone())).max_decoding_message_size(most))
-        .add_service(reflection))
+        .add_service(reflection);
+    let router = std::mem::take(routes.axum_router_mut());
+    *routes.axum_router_mut() = registry_events::serve_on(router, node.clone());
+    Ok(routes)
 }
 
 async fn server(
@@ -231,6 +240,7 @@ async fn server(
         connection.inspect(|stream| drop(stream.set_nodelay(true)))
     });
     Server::builder()
+        .accept_http1(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)

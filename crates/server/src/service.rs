@@ -6,6 +6,7 @@ pub(crate) mod fleet;
 pub(crate) mod maintenance;
 mod place_stream;
 pub(crate) mod placement;
+pub(crate) mod registry_events;
 pub(crate) mod volumes;
 pub(crate) mod watch;
 mod window;

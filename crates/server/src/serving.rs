@@ -8,7 +8,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tonic::{Request, Status};
 
 use crate::{
-    WallClock, agents, call::Answered, config::Limits, decider::Decider, metrics::Metrics, node::Node,
+    WallClock, agents, call::Answered, config::Limits, decider::Decider, images::Images, metrics::Metrics, node::Node,
     service::placement::PlacementService,
 };
 
@@ -22,9 +22,15 @@ pub struct Serving {
 
 impl Serving {
     /// `run` tells this run's log entries from those of every other.
-    pub(crate) fn begin(consensus: Consensus, limits: Limits, metrics: Metrics, wall: WallClock, run: u64) -> Self {
+    pub(crate) fn begin(
+        consensus: Consensus,
+        limits: Limits,
+        (metrics, images): (Metrics, Images),
+        wall: WallClock,
+        run: u64,
+    ) -> Self {
         let (calls, waiting) = mpsc::channel(limits.waiting_calls);
-        let node = Node::new(consensus.clone(), calls, limits, metrics);
+        let node = Node::new(consensus.clone(), calls, limits, metrics, images);
         let decider = Decider::new(consensus.clone(), waiting, run, wall);
         let mut tasks = JoinSet::new();
         tasks.spawn(decider.run());
@@ -34,7 +40,7 @@ impl Serving {
 
     /// For a process that has other ways to be called than sockets.
     pub fn new(consensus: Consensus, wall: WallClock, run: u64) -> Self {
-        Self::begin(consensus, Limits::default(), Metrics::new(false), wall, run)
+        Self::begin(consensus, Limits::default(), (Metrics::new(false), Images::default()), wall, run)
     }
 
     pub async fn place(&self, request: v1::PlaceRequest) -> Result<v1::PlaceResponse, Status> {

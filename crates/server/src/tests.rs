@@ -3,6 +3,7 @@
 mod agents;
 mod api;
 mod explaining;
+mod looking_up;
 mod measuring;
 pub(crate) mod member;
 mod placing;

@@ -23,6 +23,7 @@ use crate::{
     WallClock,
     config::Limits,
     decider::Decider,
+    images::Images,
     metrics::Metrics,
     node::Node,
     run::{Listeners, serve},
@@ -34,6 +35,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Member {
     pub(crate) consensus: Consensus,
     pub(crate) metrics_addr: String,
+    pub(crate) client_addr: String,
     pub(crate) channel: Channel,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<anyhow::Result<()>>,
@@ -43,7 +45,12 @@ pub(crate) struct Member {
 impl Member {
     /// A cluster of one, which leads itself.
     pub(crate) async fn start() -> Self {
-        let member = Self::alone(1).await;
+        Self::start_asking(Images::default()).await
+    }
+
+    /// The same, that asks registries.
+    pub(crate) async fn start_asking(images: Images) -> Self {
+        let member = Self::begin(1, images).await;
         member.init(vec![member.consensus.member()]).await;
         member.leads().await;
         member
@@ -51,21 +58,30 @@ impl Member {
 
     /// A member of no cluster.
     pub(crate) async fn alone(id: u64) -> Self {
+        Self::begin(id, Images::default()).await
+    }
+
+    async fn begin(id: u64, images: Images) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let bind = || TcpListener::bind("127.0.0.1:0");
         let (raft, client, metrics) = (bind().await.unwrap(), bind().await.unwrap(), bind().await.unwrap());
         let [raft_addr, client_addr, metrics_addr] =
             [&raft, &client, &metrics].map(|listener| listener.local_addr().unwrap().to_string());
         let uri = format!("http://{client_addr}");
-        let config = gantry_consensus::Config::new(id, raft_addr, client_addr, dir.path().to_owned());
+        let config = gantry_consensus::Config::new(id, raft_addr, client_addr.clone(), dir.path().to_owned());
         let consensus = Consensus::start(config).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
         let listeners = Listeners { raft, client, metrics: Some(metrics) };
-        let serving =
-            tokio::spawn(serve(consensus.clone(), Limits::default(), Metrics::new(true), listeners, shutdown));
+        let serving = tokio::spawn(serve(
+            consensus.clone(),
+            Limits::default(),
+            (Metrics::new(true), images),
+            listeners,
+            shutdown,
+        ));
         let channel = Endpoint::from_shared(uri).unwrap().connect_lazy();
-        Self { consensus, metrics_addr, channel, stop, serving, _dir: dir }
+        Self { consensus, metrics_addr, client_addr, channel, stop, serving, _dir: dir }
     }
 
     pub(crate) async fn init(&self, members: Vec<gantry_consensus::Member>) {
@@ -85,14 +101,14 @@ impl Member {
     /// A node on this member's state, with other limits, whose calls nobody decides.
     pub(crate) fn node_with(&self, limits: Limits) -> Node {
         let (calls, _) = mpsc::channel(1);
-        Node::new(self.consensus.clone(), calls, limits, Metrics::new(false))
+        Node::new(self.consensus.clone(), calls, limits, Metrics::new(false), Images::default())
     }
 
     /// A node on this member's state with a decider of its own.
     pub(crate) fn deciding_node(&self) -> Node {
         let (calls, waiting) = mpsc::channel(1_024);
         tokio::spawn(Decider::new(self.consensus.clone(), waiting, 7, WallClock::system()).run());
-        Node::new(self.consensus.clone(), calls, Limits::default(), Metrics::new(false))
+        Node::new(self.consensus.clone(), calls, Limits::default(), Metrics::new(false), Images::default())
     }
 
     pub(crate) fn placement(&self) -> PlacementClient<Channel> {

@@ -42,6 +42,7 @@ const SERVER: &[&str] = &[
     "gantry-placement",
     "gantry-machine",
     "gantry-proto",
+    "gantry-oci",
     "gantry-store",
     "gantry-consensus",
 ];
