@@ -22,8 +22,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 const MIB: usize = 1 << 20;
 
 /// A host: its containerd and its agent, which end with the test.
-struct Host {
-    containerd: Containerd,
+pub struct Host {
+    pub containerd: Containerd,
     agent: Child,
     /// Of its metrics.
     page: SocketAddr,
@@ -38,7 +38,7 @@ impl Drop for Host {
 }
 
 impl Host {
-    fn start(cluster: &Cluster, name: &str) -> Option<Self> {
+    pub fn start(cluster: &Cluster, name: &str) -> Option<Self> {
         let containerd = Containerd::start()?;
         let config = containerd.dir.path().join("agent.toml");
         let page = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
@@ -112,7 +112,7 @@ async fn machines_go_where_their_image_lies_and_elsewhere_once_it_is_gone() {
 }
 
 /// Waits until the layers of a host are so many bytes.
-async fn layers(cluster: &Cluster, host: &str, bytes: u64) {
+pub async fn layers(cluster: &Cluster, host: &str, bytes: u64) {
     let name = host.to_owned();
     until(&format!("{host} has {bytes} bytes of layers"), async || {
         let found = cluster.client().get_host(v1::GetHostRequest { name: name.clone() }).await;
@@ -121,7 +121,7 @@ async fn layers(cluster: &Cluster, host: &str, bytes: u64) {
     .await;
 }
 
-async fn image(cluster: &Cluster, reference: &str, digest: &str) {
+pub async fn image(cluster: &Cluster, reference: &str, digest: &str) {
     until(&format!("{reference} is known"), async || {
         let listed = cluster.client().list_images(v1::ListImagesRequest::default()).await;
         let is_it = |image: &v1::ImageSummary| image.reference == reference && image.digest == digest;
@@ -145,7 +145,7 @@ fn request(app: &str, image: &str) -> v1::PlaceRequest {
 }
 
 /// Places a machine, and waits until the agent has confirmed it.
-async fn place(cluster: &Cluster, app: &str, image: &str) -> v1::Reservation {
+pub async fn place(cluster: &Cluster, app: &str, image: &str) -> v1::Reservation {
     let placed = cluster.client().place(request(app, image)).await.expect("there is room");
     assert!(placed.choices[0].image_known, "{placed:?}");
     let id = placed.reservations[0].id;

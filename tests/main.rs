@@ -16,6 +16,9 @@ mod joining;
 mod members;
 mod power;
 mod pretender;
+mod registries;
+#[path = "../crates/oci/tests/resolver/registry.rs"]
+mod registry;
 mod runbook;
 mod shimmed;
 mod slow_disk;

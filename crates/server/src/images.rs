@@ -17,7 +17,7 @@ use gantry_machine::RecordImage;
 use gantry_oci::{Flights, Platform, Reference, ResolveError, Resolver};
 use gantry_types::{Digest, Image};
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
     call::{Call, What},
@@ -27,6 +27,11 @@ use crate::{
 
 /// References about which something is remembered. Beyond that all of it is forgotten: it is only good for asking less.
 const REMEMBERED: usize = 65_536;
+/// How long somebody waits who only wants to see it.
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
+/// Pauses until a registry is asked again that has told of a push.
+const MOVES_WITHIN: [Duration; 4] =
+    [Duration::from_millis(50), Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(5)];
 /// After a failure that may be over soon, and after one that somebody has to mend.
 const TEMPORARY: Duration = Duration::from_secs(5);
 const LASTING: Duration = Duration::from_secs(60);
@@ -106,8 +111,18 @@ impl Images {
         None
     }
 
-    /// Something was pushed: images that stand under that name, in whatever way users write it, are looked up at once.
-    pub(crate) fn pushed(&self, node: &Node, pushed: &Reference) {
+    /// Waits, not for ever, until an image is known that is not.
+    pub(crate) async fn know(&self, node: &Node, reference: &str) {
+        let Some(inner) = self.0.as_ref().filter(|_| node.consensus().role().borrow().is_leader) else { return };
+        let need = inner.need(&node.state().read().fleet, reference, Instant::now());
+        if need == Need::Wait {
+            let _ = timeout(SHOWN_WITHIN, Arc::clone(inner).look_up(node, reference)).await;
+        }
+    }
+
+    /// Something was pushed, and is of that digest: images that stand under that name, in whatever way users write it, are
+    /// looked up at once.
+    pub(crate) fn pushed(&self, node: &Node, pushed: &Reference, digest: Digest) {
         let Some(inner) = &self.0 else { return };
         let is_it = |image: &Image| Reference::parse(&image.reference).is_ok_and(|known| known == *pushed);
         let state = node.state();
@@ -116,9 +131,10 @@ impl Images {
             let images = state.fleet.images_after("").filter(|entry| is_it(&entry.image));
             images.map(|entry| entry.image.reference.clone()).collect()
         };
+        tracing::info!(%pushed, known = references.len(), "a registry tells of a push");
         for reference in references {
             let (inner, node) = (Arc::clone(inner), node.clone());
-            tokio::spawn(async move { inner.look_up(&node, &reference).await });
+            tokio::spawn(async move { inner.until_moved(&node, &reference, digest).await });
         }
     }
 }
@@ -157,6 +173,17 @@ impl Inner {
             async move { Self::land(&inner, &node, &reference).await }
         };
         let _ = self.flights.join(reference.to_owned(), work).await;
+    }
+
+    /// Looks a reference up until it stands for what was pushed, a few times: registries tell before they have moved the tag.
+    async fn until_moved(self: Arc<Self>, node: &Node, reference: &str, digest: Digest) {
+        for pause in MOVES_WITHIN {
+            Arc::clone(&self).look_up(node, reference).await;
+            if self.seen.lock().get(reference).is_some_and(|seen| seen.named == Some(digest)) {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+        }
     }
 
     async fn land(inner: &Weak<Self>, node: &Node, reference: &str) {

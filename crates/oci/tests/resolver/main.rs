@@ -8,6 +8,7 @@ mod image;
 mod limit;
 mod mirror;
 mod real;
+mod registry;
 mod sharing;
 mod tls;
 

@@ -196,13 +196,17 @@ async fn a_tag_that_moved_is_found_out_when_it_is_used_and_when_the_registry_say
     member.placement().place(machine("second", &image)).await.unwrap();
     until_known(&member, &image, 8).await;
 
-    registry.push("1", 9);
+    registry.push("2", 9);
+    let digest = registry.tags.lock()["2"].clone();
     let event = format!(
-        r#"{{"events":[{{"action":"push","target":{{"repository":"app","tag":"1"}},"request":{{"host":"{}"}}}}]}}"#,
+        r#"{{"events":[{{"action":"push","target":{{"repository":"app","tag":"1","digest":"{digest}"}},"request":{{"host":"{}"}}}}]}}"#,
         registry.addr
     );
     let said = post(&member.client_addr, "/v1/registry/events", &event).await;
     assert!(said.starts_with("HTTP/1.1 204"), "{said}");
+    // A real one tells before it has moved the tag.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    registry.push("1", 9);
     until_known(&member, &image, 9).await;
     let said = post(&member.client_addr, "/v1/registry/events", "{}").await;
     assert!(said.starts_with("HTTP/1.1 400") && said.contains("no notification of a registry"), "{said}");
