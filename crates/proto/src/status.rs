@@ -168,7 +168,8 @@ pub fn code(refused: &Refused) -> Code {
         Refused::UnknownHost { .. }
         | Refused::UnknownRequest { .. }
         | Refused::UnknownReservation { .. }
-        | Refused::UnknownVolume { .. } => Code::NotFound,
+        | Refused::UnknownVolume { .. }
+        | Refused::UnknownImage { .. } => Code::NotFound,
         Refused::LessThanPromised { .. }
         | Refused::HostInUse { .. }
         | Refused::VolumeInUse { .. }

@@ -55,6 +55,9 @@ pub enum Refused {
     UnknownVolume {
         volume: VolumeId,
     },
+    UnknownImage {
+        image: String,
+    },
     /// A host may not shrink below what was promised on it.
     LessThanPromised {
         host: String,
@@ -123,6 +126,7 @@ impl Refused {
             Self::UnknownRequest { .. } => "UNKNOWN_REQUEST",
             Self::UnknownReservation { .. } => "UNKNOWN_RESERVATION",
             Self::UnknownVolume { .. } => "UNKNOWN_VOLUME",
+            Self::UnknownImage { .. } => "UNKNOWN_IMAGE",
             Self::LessThanPromised { .. } => "LESS_THAN_PROMISED",
             Self::HostInUse { .. } => "HOST_IN_USE",
             Self::VolumeInUse { .. } => "VOLUME_IN_USE",
@@ -163,6 +167,7 @@ impl fmt::Display for Refused {
                 write!(f, "reservation {reservation} does not exist: it was released, expired, or never was")
             }
             Self::UnknownVolume { volume } => write!(f, "volume {volume} does not exist (see `gantry volume ls`)"),
+            Self::UnknownImage { image } => write!(f, "image {image:?} is not recorded (see `gantry image ls`)"),
             Self::LessThanPromised { host, resource, want, have } => write!(
                 f,
                 "host {host:?} registers {have} of {resource} but has promised {want}: release or drain first"

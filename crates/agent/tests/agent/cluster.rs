@@ -216,6 +216,10 @@ impl Fleet for State {
         Err(unasked())
     }
 
+    async fn show_image(&self, _: Request<v1::ShowImageRequest>) -> Answer<v1::ShowImageResponse> {
+        Err(unasked())
+    }
+
     async fn set_region_alias(&self, _: Request<v1::SetRegionAliasRequest>) -> Answer<v1::SetRegionAliasResponse> {
         Err(unasked())
     }

@@ -2,6 +2,7 @@
 
 mod ls;
 mod record;
+mod show;
 
 use clap::Subcommand;
 
@@ -12,6 +13,7 @@ use crate::context::{Context, Outcome};
 pub enum Image {
     Ls(ls::Ls),
     Record(record::Record),
+    Show(show::Show),
 }
 
 impl Image {
@@ -19,6 +21,7 @@ impl Image {
         match self {
             Self::Ls(command) => command.run(context).await,
             Self::Record(command) => command.run(context).await,
+            Self::Show(command) => command.run(context).await,
         }
     }
 }

@@ -12,3 +12,26 @@ pub fn image_summary(image: &v1::ImageSummary) -> Value {
         "hosts_partial": image.hosts_partial,
     })
 }
+
+pub fn layer_shown(shown: &v1::LayerShown) -> Value {
+    let layer = shown.layer.clone().unwrap_or_default();
+    json!({
+        "digest": layer.digest,
+        "diff_id": layer.diff_id,
+        "size_bytes": layer.size_bytes,
+        "unpacked": shown.unpacked,
+        "blob": shown.blob,
+        "pulling": shown.pulling,
+        "hosts": shown.hosts,
+    })
+}
+
+pub fn ready_host(host: &v1::ReadyHost) -> Value {
+    json!({
+        "host": host.host,
+        "region": host.region,
+        "zone": host.zone,
+        "present_bytes": host.present_bytes,
+        "ready_ms": host.ready_ms,
+    })
+}

@@ -108,6 +108,15 @@ impl Client {
         .await
     }
 
+    /// An image, who has its layers, and where it would be ready first.
+    pub async fn show_image(&self, request: v1::ShowImageRequest) -> Result<v1::ShowImageResponse, Error> {
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.unary(request.clone());
+            async move { fleet(attempt.channel).show_image(request).await }
+        })
+        .await
+    }
+
     /// Lets a name stand for a list of regions; an empty list takes it away.
     pub async fn set_region_alias(
         &self,

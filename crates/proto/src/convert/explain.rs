@@ -34,11 +34,16 @@ impl TryFrom<v1::ExplainRequest> for Explain {
         if request.request_id.is_empty() {
             request.request_id.push_str(NO_REQUEST_ID);
         }
-        if message.top > TOP_MAX {
-            return Err(Refused::over("top", message.top.into(), TOP_MAX.into()));
-        }
-        let top = if message.top == 0 { TOP_DEFAULT } else { message.top };
-        Ok(Self { request: request.try_into()?, top: top as usize })
+        Ok(Self { top: top(message.top)?, request: request.try_into()? })
+    }
+}
+
+/// How many are wanted of what is ranked.
+pub(super) fn top(wanted: u32) -> Result<usize, Refused> {
+    match wanted {
+        0 => Ok(TOP_DEFAULT as usize),
+        1..=TOP_MAX => Ok(wanted as usize),
+        _ => Err(Refused::over("top", wanted.into(), TOP_MAX.into())),
     }
 }
 

@@ -1,8 +1,17 @@
 //! Images: digests are text in messages and 32 bytes in the domain.
 
-use gantry_types::{self as types, Digest, Refused, limits};
+use gantry_types::{self as types, Digest, Refused, image::validate_reference, limits};
 
+use super::explain::top;
 use crate::v1;
+
+impl v1::ShowImageRequest {
+    /// Returns how many hosts to name.
+    pub fn check(&self) -> Result<usize, Refused> {
+        validate_reference("reference", &self.reference)?;
+        top(self.top)
+    }
+}
 
 impl TryFrom<v1::Image> for types::Image {
     type Error = Refused;

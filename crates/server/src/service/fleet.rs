@@ -1,16 +1,16 @@
 //! The hosts: what their agents report, and what operators do with them.
 
 mod agent;
+mod image;
 mod regions;
 
-use gantry_fleet::{Fleet, Host, ImageEntry, Scheduling};
+use gantry_fleet::{Host, Scheduling};
 use gantry_machine::{Effect, RecordImage, RemoveHost, SetRegionAlias, SetScheduling, UpdateHost};
 use gantry_proto::{
     WireError, convert,
     v1::{self, fleet_server::Fleet as FleetApi},
 };
-use gantry_types::{HostId, Refused};
-use hashbrown::HashMap;
+use gantry_types::Refused;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{deadline, invalid, read};
@@ -120,13 +120,28 @@ impl FleetApi for FleetService {
         let page = convert::page(message.page_size).map_err(invalid)?;
         let listed = self.0.scan(&metadata, move |fleet, rev| {
             let mut images = fleet.images_after(&message.after_reference);
-            let shown: Vec<v1::ImageSummary> = images.by_ref().take(page).map(|entry| summary(fleet, entry)).collect();
+            let shown: Vec<v1::ImageSummary> =
+                images.by_ref().take(page).map(|entry| image::summary(fleet, entry)).collect();
             let more = images.next().is_some();
             let next_after_reference =
                 shown.last().filter(|_| more).map_or_else(String::new, |last| last.reference.clone());
             v1::ListImagesResponse { rev, images: shown, next_after_reference }
         });
         listed.await
+    }
+
+    async fn show_image(
+        &self,
+        request: Request<v1::ShowImageRequest>,
+    ) -> Result<Response<v1::ShowImageResponse>, Status> {
+        let (metadata, _, message) = request.into_parts();
+        let top = message.check().map_err(invalid)?;
+        self.0.images().know(&self.0, &message.reference).await;
+        let reference = message.reference.clone();
+        let shown = self.0.scan(&metadata, move |fleet, rev| image::shown(fleet, rev, &reference, top)).await?;
+        let (metadata, body, extensions) = shown.into_parts();
+        let body = body.ok_or_else(|| invalid(Refused::UnknownImage { image: message.reference }))?;
+        Ok(Response::from_parts(metadata, body, extensions))
     }
 
     async fn set_region_alias(
@@ -186,24 +201,5 @@ fn rates(host: &Host) -> v1::HostRates {
         stream_measured: measured.stream.is_some(),
         link_measured: measured.link.is_some(),
         unpack_measured: measured.unpack.is_some(),
-    }
-}
-
-fn summary(fleet: &Fleet, entry: &ImageEntry) -> v1::ImageSummary {
-    let mut layers_on: HashMap<HostId, usize> = HashMap::new();
-    for layer in entry.layers.iter() {
-        for host in fleet.hosts_with(layer.layer).iter() {
-            *layers_on.entry(host).or_default() += 1;
-        }
-    }
-    let complete = layers_on.values().filter(|&&layers| layers == entry.layers.len()).count();
-    v1::ImageSummary {
-        reference: entry.image.reference.clone(),
-        digest: convert::image::text(&entry.image.digest),
-        platform: entry.image.platform.clone(),
-        layers: entry.image.layers.len() as u32,
-        size_bytes: entry.size_bytes,
-        hosts_complete: complete as u32,
-        hosts_partial: (layers_on.len() - complete) as u32,
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Characters of a digest in a table: `sha256:` and 12 digits, as docker shows it.
-const DIGEST: usize = 19;
+pub(super) const DIGEST: usize = 19;
 
 /// List images and how many hosts hold them
 #[derive(Debug, Args)]
