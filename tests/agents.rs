@@ -171,7 +171,7 @@ fn recorded(reference: &str, layers: &[&Layer]) -> v1::Image {
     }
 }
 
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+pub async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so().await {
         assert!(Instant::now() < deadline, "{what}: never so");
