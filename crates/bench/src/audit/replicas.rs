@@ -12,8 +12,8 @@ use crate::cluster::Cluster;
 /// Reservations on a page: about 3 MB.
 const PAGE: u32 = 5_000;
 /// Something still wrote while the replicas were read; then they are read again. After a long run that goes on for as long as
-/// answers are remembered, which then are forgotten bit by bit: two minutes.
-const TRIES_FOR: Duration = Duration::from_secs(180);
+/// answers are remembered, two minutes, and until all are forgotten, bit by bit: two more.
+const TRIES_FOR: Duration = Duration::from_secs(360);
 
 /// All replicas at one rev.
 pub async fn read(cluster: &Cluster) -> Result<Vec<Replica>> {
