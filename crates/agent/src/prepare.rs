@@ -51,14 +51,17 @@ pub(crate) struct News {
 pub(crate) struct Tracker {
     last: Option<Nanos>,
     work: HashMap<(String, Digest), Work>,
-    /// The last look at which no layer was coming that no manifest names: an import brings layers first.
-    quiet: HashMap<String, Nanos>,
+    /// By namespace: layers that no manifest names, of the looks since the last one at which none was coming. An import
+    /// brings layers before the manifest that they belong to.
+    unnamed: HashMap<String, HashSet<Digest>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Work {
     /// The last look at which nothing was going on: what is newer belongs to the preparation.
     idle: Nanos,
+    /// Layers that belong to it although they are older: they came before their manifest.
+    early: HashSet<Digest>,
     is_ready: bool,
     has_begun: bool,
     /// When the first byte of a layer was asked for, where that was seen.
@@ -71,30 +74,31 @@ impl Tracker {
     /// Looks at what a store held at a moment: `at` is when reading it began.
     pub(crate) fn look(&mut self, at: Nanos, contents: &Contents) -> News {
         let mut news = News::default();
-        let (mut work, mut quiet) = (HashMap::new(), HashMap::new());
+        let (mut work, mut unnamed) = (HashMap::new(), HashMap::new());
         let last = self.last.replace(at);
         for (name, namespace) in contents {
-            let was_quiet = self.quiet.get(name).copied().or(last).unwrap_or(at);
+            let before = self.unnamed.remove(name).unwrap_or_default();
             for (digest, manifest) in &namespace.manifests {
                 let Some(top) = top(manifest) else { continue };
                 let is_ready = namespace.chains.contains_key(&top);
-                let known = self.work.get(&(name.clone(), *digest)).copied();
+                let known = self.work.remove(&(name.clone(), *digest));
                 // What lay there when the agent started was prepared before its time.
                 let unknown = || Work {
-                    idle: was_quiet,
+                    idle: last.unwrap_or(at),
+                    early: manifest.layers.iter().map(|layer| layer.digest).filter(|of| before.contains(of)).collect(),
                     is_ready: last.is_none() && is_ready,
-                    has_begun: false,
-                    first_byte: None,
-                    streams: 0,
+                    ..Work::default()
                 };
                 let mut state = known.unwrap_or_else(unknown);
                 state.follow(last, at, (name, digest), namespace, manifest, &mut news);
                 work.insert((name.clone(), *digest), state);
             }
-            let is_quiet = !last.is_some_and(|last| brings_unnamed_layers(last, namespace));
-            quiet.insert(name.clone(), if is_quiet { at } else { was_quiet });
+            let coming = last.map(|last| unnamed_layers(last, namespace)).unwrap_or_default();
+            if !coming.is_empty() {
+                unnamed.insert(name.clone(), before.into_iter().chain(coming).collect());
+            }
         }
-        (self.work, self.quiet) = (work, quiet);
+        (self.work, self.unnamed) = (work, unnamed);
         news
     }
 }
@@ -126,10 +130,10 @@ impl Work {
             let references = references();
             if !references.is_empty() {
                 news.prepared.push(self.prepared(name, references, digest, namespace, manifest));
-                *self = Self { idle: at, is_ready: true, has_begun: false, first_byte: None, streams: 0 };
+                *self = Self { idle: at, is_ready: true, ..Self::default() };
             }
         } else if !is_active {
-            *self = Self { idle: at, is_ready: false, has_begun: false, first_byte: None, streams: 0 };
+            *self = Self { idle: at, ..Self::default() };
         }
     }
 
@@ -145,7 +149,7 @@ impl Work {
         let is_unpacking = manifest.layers.iter().filter_map(|layer| layer.content).any(|content| {
             namespace.unpacking.contains_key(&content.chain) && !namespace.chains.contains_key(&content.chain)
         });
-        started.is_some() || is_unpacking || parts(namespace, digest, manifest).any(|done| done >= last)
+        started.is_some() || is_unpacking || parts(namespace, digest, manifest).any(|(_, done)| done >= last)
     }
 
     fn prepared(
@@ -156,15 +160,17 @@ impl Work {
         namespace: &Namespace,
         manifest: &Manifest,
     ) -> Prepared {
-        let is_new = |done: &Nanos| *done >= self.idle;
-        let done = || parts(namespace, digest, manifest).filter(is_new);
+        let is_new = |part: &Digest, done: Nanos| done >= self.idle || self.early.contains(part);
+        let done =
+            || parts(namespace, digest, manifest).filter(|(part, done)| is_new(part, *done)).map(|(_, done)| done);
         let end = done().max().unwrap_or(self.idle);
-        let began = done().chain(self.first_byte.filter(is_new)).min().unwrap_or(end);
+        let first_byte = self.first_byte.filter(|first| *first >= self.idle);
+        let began = done().chain(first_byte).min().unwrap_or(end);
         let fetched: Vec<(&Layer, Nanos)> = manifest
             .layers
             .iter()
             .filter_map(|layer| Some((layer, namespace.blobs.get(&layer.digest)?.created)))
-            .filter(|(_, done)| is_new(done))
+            .filter(|(layer, done)| is_new(&layer.digest, *done))
             .collect();
         let fetched_bytes = fetched.iter().map(|(layer, _)| layer.size_bytes).sum();
         let (unpacked_bytes, unpacking) = self.unpacking(began, namespace, manifest);
@@ -175,6 +181,7 @@ impl Work {
             fetched.iter().all(|(layer, _)| namespace.blobs.get(&layer.digest).is_some_and(|blob| blob.is_pulled));
         if let (Some(first), Some(last)) = (self.first_byte, fetched.iter().map(|(_, done)| *done).max())
             && is_pulled
+            && fetched.iter().all(|(_, done)| *done >= first)
         {
             let fetch_ms = last.saturating_sub(first) / NANOS_PER_MS;
             observed = PullObservation { fetched_bytes, fetch_ms, streams: self.streams, ..observed };
@@ -208,20 +215,28 @@ impl Work {
     }
 }
 
-/// Whether layers that no manifest names yet are coming, or have come since `last`.
-fn brings_unnamed_layers(last: Nanos, namespace: &Namespace) -> bool {
+/// Layers that no manifest names yet and that are coming, or have come since `last`.
+fn unnamed_layers(last: Nanos, namespace: &Namespace) -> Vec<Digest> {
     let layers = namespace.manifests.values().flat_map(|manifest| &manifest.layers);
     let named: HashSet<&Digest> = layers.map(|layer| &layer.digest).collect();
     let new =
         namespace.blobs.iter().filter(|(_, blob)| blob.is_layer && blob.created >= last).map(|(digest, _)| digest);
-    new.chain(namespace.ingests.iter().map(|ingest| &ingest.digest)).any(|digest| !named.contains(digest))
+    let coming = new.chain(namespace.ingests.iter().map(|ingest| &ingest.digest));
+    coming.filter(|digest| !named.contains(digest)).copied().collect()
 }
 
-/// When each part of an image that is there was done: documents, blobs, and unpacked layers.
-fn parts<'a>(namespace: &'a Namespace, digest: &'a Digest, manifest: &'a Manifest) -> impl Iterator<Item = Nanos> + 'a {
+/// When each part of an image that is there was done: documents, blobs, and unpacked layers by their chains.
+fn parts<'a>(
+    namespace: &'a Namespace,
+    digest: &'a Digest,
+    manifest: &'a Manifest,
+) -> impl Iterator<Item = (Digest, Nanos)> + 'a {
     let blobs = manifest.layers.iter().map(|layer| &layer.digest).chain([digest]);
-    let chains = manifest.layers.iter().filter_map(|layer| namespace.chains.get(&layer.content?.chain).copied());
-    blobs.filter_map(|digest| Some(namespace.blobs.get(digest)?.created)).chain(chains)
+    let chains = manifest.layers.iter().filter_map(|layer| {
+        let chain = layer.content?.chain;
+        Some((chain, *namespace.chains.get(&chain)?))
+    });
+    blobs.filter_map(|digest| Some((*digest, namespace.blobs.get(digest)?.created))).chain(chains)
 }
 
 /// The chain of the whole image; nothing while its contents are not known.

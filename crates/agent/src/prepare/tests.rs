@@ -139,6 +139,39 @@ fn layers_that_came_long_before_their_manifest_were_found() {
     assert_eq!((prepared.took, prepared.found), (3 * S, 1));
 }
 
+/// While somebody brings layers that no manifest names, one image after another is pulled, and the second has the first's base.
+#[test]
+fn what_another_image_brought_was_found_though_unnamed_layers_come_all_the_time() {
+    let mut tracker = Tracker::default();
+    let mut now = Namespace::default();
+    look(&mut tracker, 10 * S, &now);
+    let stray = |now: &mut Namespace, number: u8, done: Nanos| {
+        blob(now, number, done);
+        now.blobs.get_mut(&digest(number)).unwrap().is_layer = true;
+    };
+    stray(&mut now, 71, 11 * S);
+    look(&mut tracker, 12 * S, &now);
+    now = Namespace { blobs: now.blobs, ..store(1) };
+    now.images.clear();
+    blob(&mut now, 90, 13 * S);
+    blob(&mut now, 1, 14 * S);
+    unpacked(&mut now, 1, 15 * S);
+    stray(&mut now, 72, 15 * S);
+    look(&mut tracker, 16 * S, &now);
+    stray(&mut now, 73, 100 * S);
+    now.manifests.insert(digest(91), manifest(2));
+    now.images.insert("other".to_owned(), digest(91));
+    now.ingests.push(Ingest { digest: digest(2), fetched_bytes: MIB, total_bytes: 0, started: 101 * S });
+    blob(&mut now, 91, 101 * S);
+    look(&mut tracker, 101 * S, &now);
+    now.ingests.clear();
+    blob(&mut now, 2, 103 * S);
+    unpacked(&mut now, 2, 104 * S);
+    let prepared = look(&mut tracker, 105 * S, &now).prepared.remove(0);
+    assert_eq!((prepared.found, prepared.fetched_bytes, prepared.took), (1, 20 * MIB, 3 * S));
+    assert_eq!((prepared.observed.fetched_bytes, prepared.observed.fetch_ms), (20 * MIB, 2_000));
+}
+
 #[test]
 fn what_lay_there_at_the_start_is_not_measured_and_what_is_unpacked_later_is() {
     let mut tracker = Tracker::default();
