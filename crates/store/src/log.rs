@@ -175,7 +175,8 @@ impl Log {
     /// waits for votes only so long, and where syncs take as long as that, nobody would ever be elected.
     ///
     /// Nobody may be told of it. A restart may find it, as if this node had been asked and had stopped before it answered;
-    /// entries that are appended first take it back.
+    /// entries that are appended first take it back, and so does a clean end. Only good where of any two votes one is the
+    /// greater: a vote that was granted is then never replaced by one that it excludes.
     pub fn expect_vote(&self, vote: Vote) {
         self.send(Job::ExpectVote { vote });
     }

@@ -166,6 +166,10 @@ impl Writer {
     }
 
     fn close(&mut self) -> Result<(), StoreError> {
+        // Who was expected to be voted for may have lost long ago.
+        let mut group = Group::default();
+        self.expect_no_more(&mut group);
+        self.write(group.batch)?;
         self.shared.engine.sync().and_then(|()| self.mark.close())
     }
 
