@@ -3,7 +3,8 @@
 use std::{borrow::Cow, sync::Arc};
 
 use gantry_types::{
-    CpuKind, DeviceShare, Hold, HostId, HostOverrides, HostSpec, ReservationId, Shape, VolumeId, WHOLE_GPU_MILLI,
+    CpuKind, DeviceShare, Hold, HostId, HostOverrides, HostSpec, LayerId, ReservationId, Shape, VolumeId,
+    WHOLE_GPU_MILLI,
 };
 use prost::Enumeration;
 use smallvec::SmallVec;
@@ -209,6 +210,10 @@ impl Host {
 
     pub fn layers(&self) -> &[HeldLayer] {
         &self.layers
+    }
+
+    pub fn holds(&self, layer: LayerId) -> Option<&HeldLayer> {
+        self.layers.binary_search_by_key(&layer, |held| held.layer).ok().map(|at| &self.layers[at])
     }
 
     /// Compressed bytes of all layers on the host, as far as agents and manifests say. For people to look at.

@@ -104,6 +104,17 @@ async fn a_vote_that_was_expected_in_vain_is_taken_back() {
     assert_eq!(vote_left(dir.path()), Some(other), "an old one is not expected any more");
 }
 
+#[tokio::test]
+async fn a_vote_that_was_only_expected_does_not_outlive_a_clean_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    save_vote(&store, VOTE);
+    store.log.expect_vote(Vote { term: 4, node: 3, committed: false });
+    store.log.settled().await.unwrap();
+    drop(store);
+    assert_eq!(open(dir.path()).unwrap().log.vote(), Some(VOTE));
+}
+
 fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

@@ -58,8 +58,7 @@ pub(super) fn shown(fleet: &Fleet, rev: u64, reference: &str, top: usize) -> Opt
 fn holders(fleet: &Fleet, layer: LayerId, top: usize) -> v1::LayerShown {
     let mut found: Vec<(LayerState, HostId)> = Vec::new();
     for host in fleet.hosts_with(layer).iter() {
-        let held = fleet.host(host).and_then(|host| host.layers().iter().find(|held| held.layer == layer));
-        found.extend(held.map(|held| (held.state, host)));
+        found.extend(fleet.host(host).and_then(|holder| holder.holds(layer)).map(|held| (held.state, host)));
     }
     let count = |state| found.iter().filter(|(has, _)| *has == state).count() as u32;
     let (unpacked, blob, pulling) = (count(LayerState::Unpacked), count(LayerState::Blob), count(LayerState::Pulling));
