@@ -4,10 +4,15 @@
 //! is recorded all the same, for those who come after. What a tag stands for is looked up again from time to time, after it
 //! was used, and when a registry says that something was pushed.
 
+mod pushes;
+
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Weak},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -15,23 +20,22 @@ use anyhow::Context;
 use gantry_fleet::Fleet;
 use gantry_machine::RecordImage;
 use gantry_oci::{Flights, Platform, Reference, ResolveError, Resolver};
-use gantry_types::{Digest, Image};
+use gantry_types::Digest;
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
+use self::pushes::Pushes;
 use crate::{
-    call::{Call, What},
+    call::{Call, CallError, What},
     config,
     node::Node,
 };
 
-/// References about which something is remembered. Beyond that all of it is forgotten: it is only good for asking less.
+/// References about which something is remembered. Beyond that failures are forgotten, and where that is not enough all of
+/// it: it is only good for asking less.
 const REMEMBERED: usize = 65_536;
-/// How long somebody waits who only wants to see it.
-const SHOWN_WITHIN: Duration = Duration::from_secs(5);
-/// Pauses until a registry is asked again that has told of a push.
-const MOVES_WITHIN: [Duration; 4] =
-    [Duration::from_millis(50), Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(5)];
+/// How long somebody waits who only wants to see it: a client tries for longer.
+const SHOWN_WITHIN: Duration = Duration::from_secs(2);
 /// After a failure that may be over soon, and after one that somebody has to mend.
 const TEMPORARY: Duration = Duration::from_secs(5);
 const LASTING: Duration = Duration::from_secs(60);
@@ -47,6 +51,9 @@ struct Inner {
     check_after: Duration,
     flights: Flights<String, ()>,
     seen: Mutex<HashMap<String, Seen>>,
+    /// Calls that wait for an image.
+    waiting: AtomicUsize,
+    pushes: Pushes,
 }
 
 impl fmt::Debug for Inner {
@@ -60,8 +67,34 @@ impl fmt::Debug for Inner {
 struct Seen {
     /// Nothing is asked before.
     not_before: Instant,
-    /// What it stood for by its registry: a manifest or an index.
-    named: Option<Digest>,
+    stood_for: Option<StoodFor>,
+}
+
+/// What a reference stood for when its registry was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct StoodFor {
+    /// By the registry: a manifest or an index.
+    named: Digest,
+    /// The manifest that was recorded.
+    manifest: Digest,
+}
+
+/// Why a reference was not looked up.
+#[derive(Debug, thiserror::Error)]
+enum NotLookedUp {
+    #[error(transparent)]
+    Registry(#[from] ResolveError),
+    #[error("it is not recorded: {0}")]
+    NotRecorded(gantry_proto::WireError, bool),
+}
+
+impl NotLookedUp {
+    fn is_temporary(&self) -> bool {
+        match self {
+            Self::Registry(error) => error.is_temporary(),
+            Self::NotRecorded(_, is_temporary) => *is_temporary,
+        }
+    }
 }
 
 /// Whether a registry has to be asked.
@@ -82,15 +115,18 @@ impl Images {
         let flights = Flights::new(registries.resolves);
         let resolver = Resolver::new(registries).context("images.registries")?;
         let (budget, check_after) = (Duration::from_millis(budget_ms), Duration::from_secs(check_after_seconds));
-        let seen = Mutex::default();
-        Ok(Self(Some(Arc::new(Inner { resolver, platform, budget, check_after, flights, seen }))))
+        let (seen, waiting, pushes) = Default::default();
+        Ok(Self(Some(Arc::new(Inner { resolver, platform, budget, check_after, flights, seen, waiting, pushes }))))
+    }
+
+    /// Nothing where nobody leads here: who leads asks.
+    fn leading(&self, node: &Node) -> Option<&Arc<Inner>> {
+        self.0.as_ref().filter(|_| node.consensus().role().borrow().is_leader)
     }
 
     /// Takes a call that had better wait, and hands it on when it need not wait any more; gives back one that need not wait.
     pub(crate) fn first(&self, node: &Node, call: Call) -> Option<Call> {
-        let Some(inner) = self.0.as_ref().filter(|_| node.consensus().role().borrow().is_leader) else {
-            return Some(call);
-        };
+        let Some(inner) = self.leading(node) else { return Some(call) };
         let Some(reference) = wanted(&call.what) else { return Some(call) };
         let need = inner.need(&node.state().read().fleet, reference, Instant::now());
         if need == Need::Nothing {
@@ -101,40 +137,38 @@ impl Images {
             tokio::spawn(async move { inner.look_up(&node, &reference).await });
             return Some(call);
         }
-        let latest = Instant::now() + inner.budget;
-        let until = call.deadline.map_or(latest, |deadline| deadline.min(latest));
+        if inner.waiting.load(Relaxed) >= node.limits().waiting_calls {
+            return Some(call);
+        }
+        // Half of the caller's time is left for the decision.
+        let now = Instant::now();
+        let patience =
+            call.deadline.map_or(inner.budget, |deadline| (deadline.duration_since(now) / 2).min(inner.budget));
+        inner.waiting.fetch_add(1, Relaxed);
         tokio::spawn(async move {
             // In time or not: it is decided with what is known then.
-            let _ = timeout_at(until, inner.look_up(&node, &reference)).await;
+            let _ = timeout_at(now + patience, Arc::clone(&inner).look_up(&node, &reference)).await;
+            inner.waiting.fetch_sub(1, Relaxed);
             node.decide_now(call);
         });
         None
     }
 
-    /// Waits, not for ever, until an image is known that is not.
-    pub(crate) async fn know(&self, node: &Node, reference: &str) {
-        let Some(inner) = self.0.as_ref().filter(|_| node.consensus().role().borrow().is_leader) else { return };
-        let need = inner.need(&node.state().read().fleet, reference, Instant::now());
-        if need == Need::Wait {
-            let _ = timeout(SHOWN_WITHIN, Arc::clone(inner).look_up(node, reference)).await;
-        }
+    /// Whether each of three calls in a row would check an image.
+    #[cfg(test)]
+    pub(crate) fn needs_check(&self, node: &Node, reference: &str) -> [bool; 3] {
+        let (inner, state) = (self.0.as_ref().expect("registries are asked"), node.state());
+        [(); 3].map(|()| inner.need(&state.read().fleet, reference, Instant::now()) == Need::Check)
     }
 
-    /// Something was pushed, and is of that digest: images that stand under that name, in whatever way users write it, are
-    /// looked up at once.
-    pub(crate) fn pushed(&self, node: &Node, pushed: &Reference, digest: Digest) {
-        let Some(inner) = &self.0 else { return };
-        let is_it = |image: &Image| Reference::parse(&image.reference).is_ok_and(|known| known == *pushed);
-        let state = node.state();
-        let references: Vec<String> = {
-            let state = state.read();
-            let images = state.fleet.images_after("").filter(|entry| is_it(&entry.image));
-            images.map(|entry| entry.image.reference.clone()).collect()
-        };
-        tracing::info!(%pushed, known = references.len(), "a registry tells of a push");
-        for reference in references {
-            let (inner, node) = (Arc::clone(inner), node.clone());
-            tokio::spawn(async move { inner.until_moved(&node, &reference, digest).await });
+    /// Waits, not for ever, until an image is known that is not.
+    pub(crate) async fn know(&self, node: &Node, reference: &str, deadline: Option<Instant>) {
+        let Some(inner) = self.leading(node) else { return };
+        let now = Instant::now();
+        if inner.need(&node.state().read().fleet, reference, now) == Need::Wait {
+            let left = deadline.map_or(SHOWN_WITHIN, |deadline| deadline.duration_since(now) / 2);
+            let until = now + left.min(SHOWN_WITHIN);
+            let _ = timeout_at(until, Arc::clone(inner).look_up(node, reference)).await;
         }
     }
 }
@@ -153,12 +187,16 @@ impl Inner {
     fn need(&self, fleet: &Fleet, reference: &str, now: Instant) -> Need {
         let is_known = fleet.image(reference).is_some();
         let mut seen = self.seen.lock();
-        match seen.get(reference) {
+        match seen.get_mut(reference) {
             Some(seen) if now < seen.not_before => Need::Nothing,
-            Some(_) if is_known => Need::Check,
+            Some(seen) if is_known => {
+                // Once for all who come until it is done.
+                seen.not_before = now + TEMPORARY;
+                Need::Check
+            }
             // Who leads now was not there when it was recorded.
             None if is_known => {
-                remember(&mut seen, reference, Seen { not_before: now + self.check_after, named: None });
+                remember(&mut seen, reference, Seen { not_before: now + self.check_after, stood_for: None });
                 Need::Nothing
             }
             Some(_) | None => Need::Wait,
@@ -168,28 +206,19 @@ impl Inner {
     /// Asks the registry what a reference stands for, once for all who ask at the same time, and records it.
     async fn look_up(self: Arc<Self>, node: &Node, reference: &str) {
         let work = || {
-            // Work that nobody waits for any more keeps no node that has ended.
-            let (inner, node, reference) = (Arc::downgrade(&self), node.clone(), reference.to_owned());
-            async move { Self::land(&inner, &node, &reference).await }
+            let (inner, node, reference) = (Arc::clone(&self), node.clone(), reference.to_owned());
+            async move { inner.land(&node, &reference).await }
         };
         let _ = self.flights.join(reference.to_owned(), work).await;
     }
 
-    /// Looks a reference up until it stands for what was pushed, a few times: registries tell before they have moved the tag.
-    async fn until_moved(self: Arc<Self>, node: &Node, reference: &str, digest: Digest) {
-        for pause in MOVES_WITHIN {
-            Arc::clone(&self).look_up(node, reference).await;
-            if self.seen.lock().get(reference).is_some_and(|seen| seen.named == Some(digest)) {
-                return;
-            }
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    async fn land(inner: &Weak<Self>, node: &Node, reference: &str) {
-        let Some(inner) = inner.upgrade() else { return };
-        let (named, again) = match inner.resolve(node, reference).await {
-            Ok(named) => (Some(named), inner.check_after),
+    async fn land(&self, node: &Node, reference: &str) {
+        let started = Instant::now();
+        let resolved = self.resolve(node, reference).await;
+        let outcome = if resolved.is_ok() { "DONE" } else { "FAILED" };
+        node.metrics().looked_up(outcome, started.elapsed());
+        let (stood_for, again) = match resolved {
+            Ok(stands_for) => (Some(stands_for), self.check_after),
             Err(error) => {
                 let again = if error.is_temporary() { TEMPORARY } else { LASTING };
                 tracing::warn!(reference, %error, "the image was not looked up");
@@ -197,39 +226,51 @@ impl Inner {
             }
         };
         let not_before = Instant::now() + again;
-        remember(&mut inner.seen.lock(), reference, Seen { not_before, named });
+        remember(&mut self.seen.lock(), reference, Seen { not_before, stood_for });
     }
 
-    /// Records what a reference stands for, where that is news, and says what the registry calls it.
-    async fn resolve(&self, node: &Node, reference: &str) -> Result<Digest, ResolveError> {
+    /// Records what a reference stands for, where that is news.
+    async fn resolve(&self, node: &Node, reference: &str) -> Result<StoodFor, NotLookedUp> {
         let parsed = Reference::parse(reference)
             .map_err(|error| ResolveError::Unusable { at: reference.to_owned(), why: error.to_string() })?;
-        let before = self.seen.lock().get(reference).and_then(|seen| seen.named);
-        if let Some(before) = before
-            && self.resolver.digest_of(&parsed).await? == before
+        let before = self.stood_for(reference);
+        // Somebody else may have recorded another manifest since.
+        let is_recorded = |before: &StoodFor| {
+            let state = node.state();
+            let state = state.read();
+            state.fleet.image(reference).is_some_and(|entry| entry.image.digest == before.manifest.0)
+        };
+        if let Some(before) = before.filter(is_recorded)
+            && self.resolver.digest_of(&parsed).await? == before.named
         {
             return Ok(before);
         }
         let resolved = self.resolver.resolve(&parsed, &self.platform).await?;
         let image = resolved.image(reference);
+        let stands_for = StoodFor { named: resolved.named(), manifest: resolved.digest };
         let is_news = node.state().read().fleet.image(reference).is_none_or(|known| *known.image != image);
         if is_news {
             let layers = image.layers.len();
-            match node.command(RecordImage { image }, None).await {
-                Ok(_) => tracing::info!(reference, digest = %resolved.digest, layers, "the image was looked up"),
-                Err(error) => {
-                    let why = gantry_proto::WireError::from(error).to_string();
-                    return Err(ResolveError::Unusable { at: reference.to_owned(), why });
-                }
+            if let Err(error) = node.command(RecordImage { image }, None).await {
+                let is_temporary = !matches!(error, CallError::Refused(_));
+                return Err(NotLookedUp::NotRecorded(error.into(), is_temporary));
             }
+            tracing::info!(reference, digest = %resolved.digest, layers, "the image was looked up");
         }
-        Ok(resolved.named())
+        Ok(stands_for)
+    }
+
+    fn stood_for(&self, reference: &str) -> Option<StoodFor> {
+        self.seen.lock().get(reference)?.stood_for
     }
 }
 
 fn remember(seen: &mut HashMap<String, Seen>, reference: &str, what: Seen) {
     if seen.len() >= REMEMBERED && !seen.contains_key(reference) {
-        seen.clear();
+        seen.retain(|_, seen| seen.stood_for.is_some());
+        if seen.len() >= REMEMBERED {
+            seen.clear();
+        }
     }
     seen.insert(reference.to_owned(), what);
 }

@@ -59,6 +59,7 @@ struct Inner {
     image_bytes: Counter,
     present_bytes: Counter,
     unknown_images: Counter,
+    look_ups: Family<ByOutcome, Histogram>,
     log_choices: bool,
 }
 
@@ -80,6 +81,7 @@ impl Metrics {
             image_bytes: Counter::default(),
             present_bytes: Counter::default(),
             unknown_images: Counter::default(),
+            look_ups: Family::new_with_constructor(|| Histogram::new(CALL_S)),
             log_choices,
             registry: Registry::default(),
         };
@@ -106,6 +108,13 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    /// Counts a look at a registry.
+    pub(crate) fn looked_up(&self, outcome: &'static str, took: Duration) {
+        self.0.look_ups.get_or_create(&ByOutcome { outcome }).observe(took.as_secs_f64());
+    }
+}
+
 impl Inner {
     fn register(&self, registry: &mut Registry) {
         registry.register("calls", "Calls answered, by what the answer was", self.calls.clone());
@@ -123,6 +132,8 @@ impl Inner {
         registry.register_with_unit("image_present", help, Unit::Bytes, self.present_bytes.clone());
         let help = "Machines placed without knowledge of their image";
         registry.register("images_unknown", help, self.unknown_images.clone());
+        let help = "Looks at registries for what a reference stands for, by what came of it";
+        registry.register_with_unit("image_look_up", help, Unit::Seconds, self.look_ups.clone());
     }
 
     /// An answer that is given again has no choices: they were counted when they were made.

@@ -68,6 +68,10 @@ impl Node {
         self.0.consensus.state()
     }
 
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
     pub(crate) fn images(&self) -> &Images {
         &self.0.images
     }

@@ -136,7 +136,7 @@ impl FleetApi for FleetService {
     ) -> Result<Response<v1::ShowImageResponse>, Status> {
         let (metadata, _, message) = request.into_parts();
         let top = message.check().map_err(invalid)?;
-        self.0.images().know(&self.0, &message.reference).await;
+        self.0.images().know(&self.0, &message.reference, deadline::of(&metadata)).await;
         let reference = message.reference.clone();
         let shown = self.0.scan(&metadata, move |fleet, rev| image::shown(fleet, rev, &reference, top)).await?;
         let (metadata, body, extensions) = shown.into_parts();

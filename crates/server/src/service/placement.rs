@@ -115,6 +115,9 @@ impl Placement for PlacementService {
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
         let (metadata, _, message) = request.into_parts();
         let convert::Explain { request, top } = read(message)?;
+        if !request.image.is_empty() && !request.image_blind {
+            self.0.images().know(&self.0, &request.image, deadline::of(&metadata)).await;
+        }
         self.0.scan(&metadata, move |fleet, rev| explain::answer(fleet, rev, &request, top)).await
     }
 

@@ -1,12 +1,14 @@
 //! Registries tell here what was pushed to them, as the distribution registry's notifications do.
 
+use std::{collections::HashMap, time::Duration};
+
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, State},
+    body::{Body, to_bytes},
+    extract::State,
     http::StatusCode,
     routing::post,
 };
-use bytes::Bytes;
 use gantry_oci::Reference;
 use gantry_types::{Digest, Refused};
 use serde::Deserialize;
@@ -18,6 +20,8 @@ pub(crate) const PATH: &str = "/v1/registry/events";
 /// Far more than a registry sends at once.
 const BYTES: usize = 1 << 20;
 const EVENTS: usize = 1_000;
+/// How long they may be on their way.
+const READ_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 struct Envelope {
@@ -51,20 +55,24 @@ struct Asked {
 }
 
 pub(crate) fn serve_on(router: Router, node: Node) -> Router {
-    let events = post(take).layer(DefaultBodyLimit::max(BYTES)).with_state(node);
-    router.route(PATH, events)
+    router.route(PATH, post(take).with_state(node))
 }
 
-async fn take(State(node): State<Node>, body: Bytes) -> Result<StatusCode, (StatusCode, String)> {
+/// One at a time, so that whoever reaches this port can have little of the memory: a registry sends again what was not taken.
+async fn take(State(node): State<Node>, body: Body) -> Result<StatusCode, (StatusCode, String)> {
+    let busy = || (StatusCode::SERVICE_UNAVAILABLE, "other notifications are being taken: send it again".to_owned());
+    let _permit = node.images().may_push().ok_or_else(busy)?;
+    let body = tokio::time::timeout(READ_WITHIN, to_bytes(body, BYTES)).await;
+    let body = body.map_err(|_| (StatusCode::REQUEST_TIMEOUT, format!("took longer than {READ_WITHIN:?}")))?;
+    let body = body.map_err(|error| (StatusCode::PAYLOAD_TOO_LARGE, format!("at most {BYTES} bytes: {error}")))?;
     let pushed = read(&body).map_err(|why| (StatusCode::BAD_REQUEST, why))?;
-    for (reference, digest) in &pushed {
-        node.images().pushed(&node, reference, *digest);
-    }
+    node.images().pushed(&node, pushed).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The tags that were pushed, and what they stand for now. What cannot be a reference is left out: a registry sends an envelope again until it is taken.
-fn read(body: &[u8]) -> Result<Vec<(Reference, Digest)>, String> {
+/// The tags that were pushed, and what they stand for now. What cannot be a reference is left out: a registry sends an
+/// envelope again until it is taken.
+fn read(body: &[u8]) -> Result<HashMap<Reference, Digest>, String> {
     let envelope: Envelope =
         serde_json::from_slice(body).map_err(|error| format!("no notification of a registry: {error}"))?;
     if envelope.events.len() > EVENTS {

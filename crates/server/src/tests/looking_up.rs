@@ -213,6 +213,97 @@ async fn a_tag_that_moved_is_found_out_when_it_is_used_and_when_the_registry_say
     member.stop().await;
 }
 
+#[tokio::test]
+async fn a_caller_in_a_hurry_is_not_refused_for_a_slow_registry() {
+    let registry = Registry::start(Duration::from_secs(3)).await;
+    let member = Member::start_asking(registry.asked_with("budget_ms = 10000")).await;
+    let _agents = member.hosts(1).await;
+    let mut request = tonic::Request::new(machine("r", &registry.image("1")));
+    request.set_timeout(Duration::from_millis(600));
+    let placed = member.placement().place(request).await.unwrap().into_inner();
+    assert!(!placed.choices[0].image_known);
+    member.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_host_recorded_in_between_does_not_stand_for_ever() {
+    let registry = Registry::start(Duration::ZERO).await;
+    registry.push("1", 7);
+    let member = Member::start_asking(registry.asked_with("budget_ms = 10000\ncheck_after_seconds = 1")).await;
+    let _agents = member.hosts(1).await;
+    let image = registry.image("1");
+    member.placement().place(machine("first", &image)).await.unwrap();
+    until_known(&member, &image, 7).await;
+    // A host that still has what the tag stood for long ago.
+    let layer = v1::Layer { digest: format!("sha256:{}", "33".repeat(32)), size_bytes: 5, ..v1::Layer::default() };
+    let digest = format!("sha256:{}", "44".repeat(32));
+    let old = v1::Image { reference: image.clone(), digest, platform: String::new(), layers: vec![layer] };
+    member.fleet().record_image(v1::RecordImageRequest { image: Some(old) }).await.unwrap();
+    assert_eq!(known(&member, &image).unwrap()[0], 0x33);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    member.placement().place(machine("second", &image)).await.unwrap();
+    until_known(&member, &image, 7).await;
+    member.stop().await;
+}
+
+#[tokio::test]
+async fn an_image_that_was_asked_for_before_its_push_is_known_after_it() {
+    let registry = Registry::start(Duration::ZERO).await;
+    let member = Member::start_asking(registry.asked_with("budget_ms = 10000")).await;
+    let _agents = member.hosts(1).await;
+    let image = registry.image("2");
+    let placed = member.placement().place(machine("early", &image)).await.unwrap().into_inner();
+    assert!(!placed.choices[0].image_known);
+    registry.push("2", 9);
+    let digest = registry.tags.lock()["2"].clone();
+    let event = format!(
+        r#"{{"action":"push","target":{{"repository":"app","tag":"2","digest":"{digest}"}},"request":{{"host":"{}"}}}}"#,
+        registry.addr
+    );
+    let said = post(&member.client_addr, "/v1/registry/events", &format!("{{\"events\":[{event},{event}]}}")).await;
+    assert!(said.starts_with("HTTP/1.1 204"), "{said}");
+    until_known(&member, &image, 9).await;
+    member.stop().await;
+}
+
+/// While a tag is checked, calls that name it go on, and ask nothing.
+#[tokio::test]
+async fn a_tag_that_is_being_checked_is_checked_once() {
+    let registry = Registry::start(Duration::ZERO).await;
+    registry.push("1", 7);
+    let images = registry.asked_with("budget_ms = 10000\ncheck_after_seconds = 1");
+    let member = Member::start_asking(images.clone()).await;
+    let _agents = member.hosts(1).await;
+    let image = registry.image("1");
+    member.placement().place(machine("first", &image)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(images.needs_check(&member.deciding_node(), &image), [true, false, false]);
+    member.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_sends_a_notification_slowly_or_beside_another_is_turned_away() {
+    let member = Member::start_asking(Registry::start(Duration::ZERO).await.asked_with("")).await;
+    let mut slow = TcpStream::connect(&member.client_addr).await.unwrap();
+    let head = "POST /v1/registry/events HTTP/1.1\r\nhost: member\r\ncontent-length: 100000\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let refused = async {
+        loop {
+            let said = post(&member.client_addr, "/v1/registry/events", "{\"events\":[]}").await;
+            if said.starts_with("HTTP/1.1 503") {
+                break assert!(said.contains("send it again"), "{said}");
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, refused).await.unwrap();
+    let mut said = vec![0; 12];
+    tokio::time::timeout(PATIENCE, slow.read_exact(&mut said)).await.unwrap().unwrap();
+    assert_eq!(String::from_utf8_lossy(&said), "HTTP/1.1 408");
+    let said = post(&member.client_addr, "/v1/registry/events", "{\"events\":[]}").await;
+    assert!(said.starts_with("HTTP/1.1 204"), "{said}");
+    member.stop().await;
+}
+
 async fn post(addr: &str, path: &str, body: &str) -> String {
     let mut connection = TcpStream::connect(addr).await.unwrap();
     let length = body.len();
