@@ -1,15 +1,15 @@
 //! One running member: what every service holds a handle of.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use gantry_consensus::{Consensus, ProposeError, SharedState};
 use gantry_fleet::Fleet;
-use gantry_machine::{Command, fingerprint};
+use gantry_machine::{Command, RecordImage, fingerprint};
 use gantry_proto::{WireError, header};
-use gantry_types::{PlaceRequest, Rev, VolumeRequest};
+use gantry_types::{Image, PlaceRequest, Rev, VolumeRequest};
 use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
+    sync::{Semaphore, mpsc, oneshot},
+    time::{Instant, timeout_at},
 };
 use tonic::metadata::MetadataMap;
 
@@ -22,6 +22,11 @@ use crate::{
     metrics::Metrics,
 };
 
+/// How long a call waits until what it says of its image is recorded.
+const TAUGHT_WITHIN: Duration = Duration::from_secs(1);
+/// Calls that warm an image at a time.
+const WARMINGS: usize = 64;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Node(Arc<Inner>);
 
@@ -33,6 +38,7 @@ struct Inner {
     limits: Limits,
     metrics: Metrics,
     images: Images,
+    warmings: Arc<Semaphore>,
     started_unix_ms: i64,
 }
 
@@ -45,7 +51,8 @@ impl Node {
         images: Images,
     ) -> Self {
         let (agents, started_unix_ms) = (Agents::default(), clock_unix_ms());
-        Self(Arc::new(Inner { consensus, calls, agents, limits, metrics, images, started_unix_ms }))
+        let warmings = Arc::new(Semaphore::new(WARMINGS));
+        Self(Arc::new(Inner { consensus, calls, agents, limits, metrics, images, warmings, started_unix_ms }))
     }
 
     pub(crate) fn consensus(&self) -> &Consensus {
@@ -72,6 +79,11 @@ impl Node {
         &self.0.metrics
     }
 
+    /// How many images may be warmed at a time.
+    pub(crate) fn warmings(&self) -> &Arc<Semaphore> {
+        &self.0.warmings
+    }
+
     pub(crate) fn images(&self) -> &Images {
         &self.0.images
     }
@@ -83,6 +95,35 @@ impl Node {
         if let Some(call) = self.0.images.first(self, call) {
             self.decide_now(call);
         }
+    }
+
+    /// As [`Node::submit`], of a caller that says what its image is: that is recorded first. It is a hint: a call is decided
+    /// without it where it is refused, or takes more than half of the caller's time.
+    pub(crate) fn submit_taught(&self, manifest: Option<Image>, what: What, deadline: Option<Instant>, reply: Reply) {
+        let is_news = |image: &Image| {
+            let state = self.state();
+            let state = state.read();
+            state.fleet.image(&image.reference).is_none_or(|known| *known.image != *image)
+        };
+        let Some(image) = manifest.filter(is_news) else { return self.submit(what, deadline, reply) };
+        let (node, now) = (self.clone(), Instant::now());
+        let patience = deadline.map_or(TAUGHT_WITHIN, |deadline| (deadline.duration_since(now) / 2).min(TAUGHT_WITHIN));
+        tokio::spawn(async move {
+            match timeout_at(now + patience, node.command(RecordImage { image }, None)).await {
+                Ok(Ok(_)) | Err(_) => {}
+                Ok(Err(error)) => {
+                    tracing::debug!(error = %WireError::from(error), "what a caller says of its image is not recorded")
+                }
+            }
+            node.submit(what, deadline, reply);
+        });
+    }
+
+    /// As [`Node::decide`], of a caller that says what its image is.
+    pub(crate) async fn decide_taught(&self, manifest: Option<Image>, what: What, deadline: Option<Instant>) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        self.submit_taught(manifest, what, deadline, Reply::one(reply));
+        answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     /// Hands a call to the decider. Where its queue is full the call is refused at once.
@@ -100,7 +141,7 @@ impl Node {
     pub(crate) async fn decide(&self, what: What, deadline: Option<Instant>) -> Answer {
         let (reply, answer) = oneshot::channel();
         self.submit(what, deadline, Reply::one(reply));
-        answer.await.unwrap_or_else(|_| Err(CallError::Unknown("the node stopped while deciding".to_owned())))
+        answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     pub(crate) async fn command(&self, command: impl Into<Command>, deadline: Option<Instant>) -> Answer {
@@ -146,6 +187,10 @@ impl Node {
         }
         Ok(local)
     }
+}
+
+fn stopped() -> CallError {
+    CallError::Unknown("the node stopped while deciding".to_owned())
 }
 
 /// A look at the state that died. It changed nothing, but this node is broken.

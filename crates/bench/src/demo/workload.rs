@@ -121,6 +121,7 @@ impl Tenant {
             all_or_nothing: false,
             lease_ms: LEASE_MS,
             image_blind: false,
+            manifest: None,
         }
     }
 

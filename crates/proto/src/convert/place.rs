@@ -26,6 +26,23 @@ impl TryFrom<v1::PlaceRequest> for types::PlaceRequest {
     }
 }
 
+impl v1::PlaceRequest {
+    /// Takes out what the caller says its image is.
+    pub fn take_manifest(&mut self) -> Result<Option<types::Image>, Refused> {
+        let Some(mut manifest) = self.manifest.take() else { return Ok(None) };
+        if self.image.is_empty() {
+            return Err(Refused::invalid("manifest", "is of no image: name it in `image`"));
+        }
+        if manifest.reference.is_empty() {
+            manifest.reference.clone_from(&self.image);
+        } else if manifest.reference != self.image {
+            let why = format!("is {:?} and `image` is {:?}: leave it out", manifest.reference, self.image);
+            return Err(Refused::invalid("manifest.reference", why));
+        }
+        manifest.try_into().map(Some)
+    }
+}
+
 impl From<types::PlaceRequest> for v1::PlaceRequest {
     fn from(request: types::PlaceRequest) -> Self {
         Self {
@@ -38,6 +55,7 @@ impl From<types::PlaceRequest> for v1::PlaceRequest {
             all_or_nothing: request.all_or_nothing,
             lease_ms: request.lease_ms,
             image_blind: request.image_blind,
+            manifest: None,
         }
     }
 }

@@ -10,7 +10,7 @@ use gantry_proto::{
     WireError,
     v1::{self, place_stream_request::Call as Asked, place_stream_response::Result as Told},
 };
-use gantry_types::{PlaceRequest, Refused};
+use gantry_types::{Image, PlaceRequest, Refused};
 use tonic::Status;
 
 use super::{
@@ -52,16 +52,20 @@ async fn take_calls(
         };
         let Some(reply) = window.reply(message.tag).await else { return };
         match what(message.call) {
-            Ok(what) => node.submit(what, None, reply),
+            Ok((what, manifest)) => node.submit_taught(manifest, what, None, reply),
             Err(refused) => reply.send(Err(CallError::Refused(refused))),
         }
     }
 }
 
-fn what(call: Option<Asked>) -> Result<What, Refused> {
+/// What is asked for, and what the caller says its image is.
+fn what(call: Option<Asked>) -> Result<(What, Option<Image>), Refused> {
     match call {
-        Some(Asked::Place(request)) => PlaceRequest::try_from(request).map(What::place),
-        Some(Asked::Release(message)) => Ok(What::Command(release(message)?.into())),
+        Some(Asked::Place(mut request)) => {
+            let manifest = request.take_manifest()?;
+            Ok((What::place(PlaceRequest::try_from(request)?), manifest))
+        }
+        Some(Asked::Release(message)) => Ok((What::Command(release(message)?.into()), None)),
         None => Err(Refused::invalid("call", "is missing: send place or release")),
     }
 }

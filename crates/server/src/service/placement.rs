@@ -28,8 +28,10 @@ impl Placement for PlacementService {
 
     async fn place(&self, request: Request<v1::PlaceRequest>) -> Result<Response<v1::PlaceResponse>, Status> {
         let deadline = deadline::of(request.metadata());
-        let request: PlaceRequest = read(request.into_inner())?;
-        let answer = self.0.decide(What::place(request), deadline).await;
+        let mut message = request.into_inner();
+        let manifest = message.take_manifest().map_err(invalid)?;
+        let request: PlaceRequest = read(message)?;
+        let answer = self.0.decide_taught(manifest, What::place(request), deadline).await;
         Ok(Response::new(placed(answer)?))
     }
 
@@ -40,9 +42,10 @@ impl Placement for PlacementService {
         let deadline = deadline::of(request.metadata());
         let message = request.into_inner();
         message.check().map_err(invalid)?;
-        let answers = join_all(message.requests.into_iter().map(|request| async move {
+        let answers = join_all(message.requests.into_iter().map(|mut request| async move {
+            let manifest = request.take_manifest().map_err(WireError::from)?;
             let request = PlaceRequest::try_from(request).map_err(WireError::from)?;
-            placed(self.0.decide(What::place(request), deadline).await)
+            placed(self.0.decide_taught(manifest, What::place(request), deadline).await)
         }));
         let results: Vec<v1::PlaceResult> = answers.await.into_iter().map(result).collect();
         let applied = || self.0.state().read().rev();

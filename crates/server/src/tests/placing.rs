@@ -1,7 +1,7 @@
 //! Placements over the API.
 
 use futures::future::join_all;
-use gantry_proto::v1;
+use gantry_proto::v1::{self, agent_message::Message};
 
 use super::member::{Member, place};
 use crate::call::{Answered, CallError, Placed, What};
@@ -84,4 +84,36 @@ async fn a_burst_is_one_log_entry_and_one_answer_a_machine() {
     let placed = results[0].as_ref().unwrap();
     assert_eq!((revs, placed.reservations.len(), placed.missing), (1, 6, 1));
     assert_eq!(placed.rejections.iter().map(|group| group.hosts).sum::<usize>(), 3);
+}
+
+/// Nobody has recorded the image, no registry is asked, and one of the hosts has it.
+#[tokio::test]
+async fn a_request_that_says_what_its_image_is_goes_where_it_lies() {
+    let member = Member::start().await;
+    let mut agents = member.hosts(3).await;
+    let digest = |letter: char| format!("sha256:{}", letter.to_string().repeat(64));
+    let present = v1::LayerOnHost { digest: digest('a'), size_bytes: 5 << 30, ..v1::LayerOnHost::default() };
+    let report = v1::LayerReport { full: true, present: vec![present], gone: Vec::new() };
+    agents[2].tell(Message::Layers(report)).await.unwrap();
+    let layer = v1::Layer { digest: digest('a'), size_bytes: 5 << 30, ..v1::Layer::default() };
+    let manifest = v1::Image { digest: digest('f'), layers: vec![layer], ..v1::Image::default() };
+    let with = |id: &str, image: &str, manifest: v1::Image| v1::PlaceRequest {
+        image: image.to_owned(),
+        manifest: Some(manifest),
+        ..place(id, 1)
+    };
+    let placed = member.placement().place(with("a", "private/model:1", manifest.clone())).await.unwrap().into_inner();
+    let choice = &placed.choices[0];
+    assert_eq!(placed.reservations[0].host, "host-2");
+    assert!(choice.image_known && choice.present_bytes == choice.image_bytes && choice.image_bytes == 5 << 30);
+    // It is known now to those who do not say it.
+    let request = v1::PlaceRequest { image: "private/model:1".to_owned(), ..place("b", 1) };
+    assert_eq!(member.placement().place(request).await.unwrap().into_inner().reservations[0].host, "host-2");
+    let why = async |request| member.placement().place(request).await.unwrap_err().message().to_owned();
+    assert!(why(with("c", "", manifest.clone())).await.contains("manifest"));
+    let other = v1::Image { reference: "other:1".to_owned(), ..manifest.clone() };
+    assert!(why(with("d", "private/model:1", other)).await.contains("manifest.reference"));
+    let no_digest = v1::Image { digest: "md5:1".to_owned(), ..manifest };
+    assert!(why(with("e", "private/model:1", no_digest)).await.contains("image.digest"));
+    member.stop().await;
 }
