@@ -31,6 +31,7 @@ use crate::{
     output::Output,
 };
 
+pub use image::fetch_state;
 pub use policy::preset;
 pub use word::{end_reason, host_state, phase, scheduling};
 

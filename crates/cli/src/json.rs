@@ -15,7 +15,7 @@ mod volume;
 pub use event::event;
 pub use explain::{change, fits, plan};
 pub use host::host;
-pub use image::{image_summary, layer_shown, ready_host};
+pub use image::{host_fetch, image_summary, layer_shown, ready_host};
 pub use member::{member, status};
 pub use placement::{choice, ranked_host, rejections};
 pub use policy::policy;

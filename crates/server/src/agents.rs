@@ -1,4 +1,6 @@
-//! The agents connected to this node, by host: who hears of grants.
+//! The agents connected to this node, by host: who hears of grants, and who fetches ahead.
+
+mod fetching;
 
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tonic::Status;
 
+use self::fetching::Fetches;
+pub(crate) use self::fetching::{Fetching, NotAsked, is_over};
 use crate::call::Answer;
 
 /// Events read from the ring at once.
@@ -70,6 +74,7 @@ struct Session {
     line: Line,
     /// What stood at this position was told at once; only later events are news.
     since: Rev,
+    fetches: Fetches,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -93,7 +98,7 @@ impl Agents {
         if !line.tell(News::Standing(standing(&state.fleet, host))) {
             line.close(too_slow());
         }
-        let session = Session { id, line, since: state.rev() };
+        let session = Session { id, line, since: state.rev(), fetches: Fetches::default() };
         if let Some(old) = registry.sessions.insert(host, session) {
             let why = "another agent registered the same host: run one agent per host";
             old.line.close(Status::aborted(why));

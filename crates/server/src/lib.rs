@@ -33,6 +33,7 @@ mod shortage;
 #[cfg(test)]
 mod tests;
 mod unreadable;
+mod warming;
 
 pub use config::{Config, ConfigError};
 pub use decider::WallClock;

@@ -9,6 +9,7 @@ mod standing;
 use std::{sync::Arc, time::Duration};
 
 use gantry_placement::{Choice, TERMS};
+use gantry_proto::v1::FetchState;
 use gantry_types::{Refused, RejectionGroup};
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -60,6 +61,8 @@ struct Inner {
     present_bytes: Counter,
     unknown_images: Counter,
     look_ups: Family<ByOutcome, Histogram>,
+    fetches: Family<ByOutcome, Counter>,
+    fetched_bytes: Counter,
     log_choices: bool,
 }
 
@@ -82,6 +85,8 @@ impl Metrics {
             present_bytes: Counter::default(),
             unknown_images: Counter::default(),
             look_ups: Family::new_with_constructor(|| Histogram::new(CALL_S)),
+            fetches: Family::default(),
+            fetched_bytes: Counter::default(),
             log_choices,
             registry: Registry::default(),
         };
@@ -113,6 +118,17 @@ impl Metrics {
     pub(crate) fn looked_up(&self, outcome: &'static str, took: Duration) {
         self.0.look_ups.get_or_create(&ByOutcome { outcome }).observe(took.as_secs_f64());
     }
+
+    /// Counts a fetch ahead that is over on a host.
+    pub(crate) fn fetched(&self, state: FetchState, bytes: u64) {
+        let outcome = match state {
+            FetchState::Ready => "READY",
+            FetchState::Cancelled => "CANCELLED",
+            _ => "FAILED",
+        };
+        self.0.fetches.get_or_create(&ByOutcome { outcome }).inc();
+        self.0.fetched_bytes.inc_by(bytes);
+    }
 }
 
 impl Inner {
@@ -134,6 +150,9 @@ impl Inner {
         registry.register("images_unknown", help, self.unknown_images.clone());
         let help = "Looks at registries for what a reference stands for, by what came of it";
         registry.register_with_unit("image_look_up", help, Unit::Seconds, self.look_ups.clone());
+        registry.register("fetches_ahead", "Fetches ahead that are over, by how they ended", self.fetches.clone());
+        let help = "Compressed bytes that hosts fetched ahead";
+        registry.register_with_unit("fetched_ahead", help, Unit::Bytes, self.fetched_bytes.clone());
     }
 
     /// An answer that is given again has no choices: they were counted when they were made.

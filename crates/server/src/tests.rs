@@ -10,4 +10,5 @@ mod placing;
 mod stalled;
 mod unreadable;
 mod volumes;
+mod warming;
 mod watching;

@@ -36,6 +36,12 @@ pub const SIZE_BYTES: u64 = 1 << 60;
 pub const LAYER_BYTES: u64 = 1 << 44;
 /// Longest pull that an agent may report: one day.
 pub const PULL_MS: u64 = 24 * 60 * 60 * 1_000;
+/// Hosts on which one call may warm an image.
+pub const HOSTS_PER_WARMING: u32 = 1_000;
+/// Longest time that a host may be asked to keep what it fetched: 30 days.
+pub const KEEP_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// Bytes of an agent's reason why it did not fetch something.
+pub const REASON_BYTES: usize = 1_024;
 /// Largest rate of fetching or unpacking: 1 TiB a second.
 pub const BYTES_PER_S: u64 = 1 << 40;
 /// Layers that a host may say it fetched at a time.

@@ -169,7 +169,7 @@ impl State {
                 self.standing.lock().retain(|row| row.id != refuse.reservation_id);
             }
             Message::Pulled(pulled) => heard.pulled.push(pulled),
-            Message::Heartbeat(_) | Message::End(_) => {}
+            Message::Heartbeat(_) | Message::End(_) | Message::FetchProgress(_) => {}
         }
     }
 }
@@ -217,6 +217,12 @@ impl Fleet for State {
     }
 
     async fn show_image(&self, _: Request<v1::ShowImageRequest>) -> Answer<v1::ShowImageResponse> {
+        Err(unasked())
+    }
+
+    type WarmImageStream = ReceiverStream<Result<v1::WarmImageResponse, Status>>;
+
+    async fn warm_image(&self, _: Request<v1::WarmImageRequest>) -> Answer<Self::WarmImageStream> {
         Err(unasked())
     }
 

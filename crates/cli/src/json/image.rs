@@ -1,6 +1,8 @@
 use gantry_proto::v1;
 use serde_json::{Value, json};
 
+use crate::command::fetch_state;
+
 pub fn image_summary(image: &v1::ImageSummary) -> Value {
     json!({
         "reference": image.reference,
@@ -33,5 +35,15 @@ pub fn ready_host(host: &v1::ReadyHost) -> Value {
         "zone": host.zone,
         "present_bytes": host.present_bytes,
         "ready_ms": host.ready_ms,
+    })
+}
+
+pub fn host_fetch(host: &v1::HostFetch) -> Value {
+    json!({
+        "host": host.host,
+        "state": fetch_state(host.state()),
+        "present_bytes": host.present_bytes,
+        "total_bytes": host.total_bytes,
+        "reason": host.reason,
     })
 }

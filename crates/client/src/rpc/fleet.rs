@@ -117,6 +117,16 @@ impl Client {
         .await
     }
 
+    /// Has hosts fetch an image ahead of need, and tells how far they are. Where the stream breaks, ask again: what is done
+    /// by then is found done.
+    pub async fn warm_image(&self, request: v1::WarmImageRequest) -> Result<Streaming<v1::WarmImageResponse>, Error> {
+        self.call(Repeat::Always, |attempt| {
+            let request = attempt.streaming(request.clone());
+            async move { fleet(attempt.channel).warm_image(request).await }
+        })
+        .await
+    }
+
     /// Lets a name stand for a list of regions; an empty list takes it away.
     pub async fn set_region_alias(
         &self,

@@ -1,6 +1,11 @@
 //! Images: digests are text in messages and 32 bytes in the domain.
 
-use gantry_types::{self as types, Digest, Refused, image::validate_reference, limits};
+use gantry_types::{
+    self as types, Digest, Refused,
+    error::{name, size},
+    image::validate_reference,
+    limits,
+};
 
 use super::explain::top;
 use crate::v1;
@@ -10,6 +15,43 @@ impl v1::ShowImageRequest {
     pub fn check(&self) -> Result<usize, Refused> {
         validate_reference("reference", &self.reference)?;
         top(self.top)
+    }
+}
+
+impl v1::WarmImageRequest {
+    /// Returns the regions as a request's constraints have them.
+    pub fn check(&self) -> Result<types::Constraints, Refused> {
+        validate_reference("reference", &self.reference)?;
+        if self.regions.len() > limits::REGIONS_PER_REQUEST {
+            return Err(Refused::over("regions", self.regions.len() as u64, limits::REGIONS_PER_REQUEST as u64));
+        }
+        self.regions.iter().try_for_each(|region| name("regions", region))?;
+        if !(1..=limits::HOSTS_PER_WARMING).contains(&self.hosts) {
+            let why = format!("is {}; 1 to {} hosts can be warmed at a time", self.hosts, limits::HOSTS_PER_WARMING);
+            return Err(Refused::invalid("hosts", why));
+        }
+        let most = limits::LAYERS_PER_IMAGE;
+        if self.base_layers as usize > most {
+            return Err(Refused::over("base_layers", self.base_layers.into(), most as u64));
+        }
+        if self.keep_ms > limits::KEEP_MS {
+            return Err(Refused::over("keep_ms", self.keep_ms, limits::KEEP_MS));
+        }
+        if self.bytes_per_s > limits::BYTES_PER_S {
+            return Err(Refused::over("bytes_per_s", self.bytes_per_s, limits::BYTES_PER_S));
+        }
+        Ok(types::Constraints { regions: self.regions.clone(), ..types::Constraints::default() })
+    }
+}
+
+impl v1::FetchProgress {
+    pub fn check(&self) -> Result<(), Refused> {
+        size("fetch_progress.present_bytes", self.present_bytes)?;
+        size("fetch_progress.total_bytes", self.total_bytes)?;
+        if self.reason.len() > limits::REASON_BYTES {
+            return Err(Refused::over("fetch_progress.reason", self.reason.len() as u64, limits::REASON_BYTES as u64));
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 mod agent;
 mod image;
 mod regions;
+mod warm;
 
 use gantry_fleet::{Host, Scheduling};
 use gantry_machine::{Effect, RecordImage, RemoveHost, SetRegionAlias, SetScheduling, UpdateHost};
@@ -22,6 +23,7 @@ pub(crate) struct FleetService(pub Node);
 #[tonic::async_trait]
 impl FleetApi for FleetService {
     type AgentStream = agent::Outgoing;
+    type WarmImageStream = warm::Outgoing;
 
     async fn agent(&self, request: Request<Streaming<v1::AgentMessage>>) -> Result<Response<agent::Outgoing>, Status> {
         Ok(Response::new(agent::serve(self.0.clone(), request.into_inner())))
@@ -142,6 +144,11 @@ impl FleetApi for FleetService {
         let (metadata, body, extensions) = shown.into_parts();
         let body = body.ok_or_else(|| invalid(Refused::UnknownImage { image: message.reference }))?;
         Ok(Response::from_parts(metadata, body, extensions))
+    }
+
+    async fn warm_image(&self, request: Request<v1::WarmImageRequest>) -> Result<Response<warm::Outgoing>, Status> {
+        let (metadata, _, message) = request.into_parts();
+        warm::warm(&self.0, &metadata, message).await.map(Response::new)
     }
 
     async fn set_region_alias(

@@ -109,6 +109,8 @@ impl Agent {
             }
             Event::Granted(reservation) => self.granted(&reservation, outbox)?,
             Event::Ended(ended) => drop(self.running.remove(&ended.reservation_id)),
+            // Advice, which it does not take.
+            Event::Fetch(_) | Event::CancelFetch(_) => {}
         }
         Ok(())
     }

@@ -80,6 +80,7 @@ async fn take_messages(
             Some(Message::Heartbeat(v1::Heartbeat {})) => {
                 heard_of(node, session.map(|(host, _)| host), reply);
             }
+            Some(Message::FetchProgress(progress)) => progressed(node, *session, progress, reply),
             Some(Message::Layers(report)) => {
                 let level = node.state().read().fleet.feature_level();
                 submit(node, session, reply, |host| Ok(report_layers(host, report.try_into()?, level).into()));
@@ -117,10 +118,23 @@ fn heard_of(node: &Node, host: Option<HostId>, reply: Reply) {
     }
 }
 
+/// Tells whoever asked for a fetch how far it is. Nothing of that is replicated.
+fn progressed(node: &Node, session: Session, progress: v1::FetchProgress, reply: Reply) {
+    let Some((host, id)) = session else { return reply.send(Err(CallError::Refused(unknown_agent()))) };
+    if let Err(refused) = progress.check() {
+        return reply.send(Err(CallError::Refused(refused)));
+    }
+    node.agents().progressed(host, id, progress);
+    reply.send(Ok(Answered::Did(Effect::Done { rev: node.state().read().rev() })));
+}
+
+fn unknown_agent() -> Refused {
+    Refused::invalid("message", "comes before register: an agent says first who it is")
+}
+
 /// Has a message's command decided, once it is known which host speaks.
 fn submit(node: &Node, session: &Session, reply: Reply, command: impl FnOnce(HostId) -> Result<Command, Refused>) {
-    let unknown = || Refused::invalid("message", "comes before register: an agent says first who it is");
-    match session.map(|(host, _)| host).ok_or_else(unknown).and_then(command) {
+    match session.map(|(host, _)| host).ok_or_else(unknown_agent).and_then(command) {
         Ok(command) => node.submit(What::Command(command), None, reply),
         Err(refused) => reply.send(Err(CallError::Refused(refused))),
     }
