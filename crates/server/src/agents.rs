@@ -2,7 +2,7 @@
 
 mod fetching;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use gantry_consensus::{Consensus, SharedState};
 use gantry_fleet::{Event, EventKind, Fleet};
@@ -11,9 +11,9 @@ use gantry_proto::{
     v1::{self, agent_event},
 };
 use gantry_types::{HostId, Rev};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tonic::Status;
 
 use self::fetching::Fetches;
@@ -83,6 +83,8 @@ pub(crate) struct Agents(Arc<Mutex<Registry>>);
 #[derive(Debug, Default)]
 struct Registry {
     sessions: HashMap<HostId, Session>,
+    /// When each host's agent was last heard of, as long as that matters.
+    heard: HashMap<HostId, Instant>,
     next: u64,
 }
 
@@ -99,11 +101,24 @@ impl Agents {
             line.close(too_slow());
         }
         let session = Session { id, line, since: state.rev(), fetches: Fetches::default() };
+        registry.heard.insert(host, Instant::now());
         if let Some(old) = registry.sessions.insert(host, session) {
             let why = "another agent registered the same host: run one agent per host";
             old.line.close(Status::aborted(why));
         }
         id
+    }
+
+    /// A host's agent has said something.
+    pub(crate) fn heard_of(&self, host: HostId) {
+        self.0.lock().heard.insert(host, Instant::now());
+    }
+
+    /// Hosts whose agents said something in that time; of others nothing is remembered any more.
+    pub(crate) fn heard_within(&self, time: Duration) -> HashSet<HostId> {
+        let heard = &mut self.0.lock().heard;
+        heard.retain(|_, at| at.elapsed() < time);
+        heard.keys().copied().collect()
     }
 
     pub(crate) fn disconnected(&self, host: HostId, id: u64) {

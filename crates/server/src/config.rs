@@ -10,6 +10,10 @@ use gantry_consensus::{RoomRules, SnapshotRules};
 use serde::Deserialize;
 
 const MIB: u64 = 1 << 20;
+/// A shorter silence than this, in seconds, is nothing: two beats of an agent, or a change of the leader.
+const SILENCE_AT_LEAST: u64 = 10;
+/// A year.
+const SILENCE_AT_MOST: u64 = 31_536_000;
 /// Callers would have gone.
 const BUDGET_MS_AT_MOST: u64 = 10_000;
 /// Far above any disk.
@@ -40,6 +44,9 @@ pub struct Config {
     /// Each choice, with what every score term said, and each refusal is a line of the log. Thousands a second under load.
     #[serde(default)]
     pub log_choices: bool,
+    /// A host whose agent is silent for so long is unreachable: nothing new goes there, and it keeps what it holds. 0 is never.
+    #[serde(default = "unreachable_after_seconds")]
+    pub unreachable_after_seconds: u64,
     #[serde(default)]
     pub limits: Limits,
     #[serde(default)]
@@ -49,6 +56,11 @@ pub struct Config {
     /// Looks up images that nobody has recorded in their registries. Left out: no registry is asked, and images are what agents
     /// and operators record.
     pub images: Option<Box<Images>>,
+}
+
+/// Agents beat every five seconds.
+fn unreachable_after_seconds() -> u64 {
+    30
 }
 
 /// How images are looked up.
@@ -204,6 +216,13 @@ impl Config {
         if self.limits.waiting_calls == 0 || self.limits.stream_window == 0 {
             return bad("limits", "has a 0: nothing could ever be answered".to_owned());
         }
+        let silence = self.unreachable_after_seconds;
+        if silence != 0 && !(SILENCE_AT_LEAST..=SILENCE_AT_MOST).contains(&silence) {
+            return bad(
+                "unreachable_after_seconds",
+                format!("is {silence}: {SILENCE_AT_LEAST} or more, or 0 for never"),
+            );
+        }
         let Snapshots { after_bytes, after_entries, after_seconds, send_bytes_per_second, .. } = self.snapshots;
         if [after_bytes, after_entries, after_seconds, send_bytes_per_second].contains(&0) {
             return bad("snapshots", "has a 0: only keep_bytes and keep_entries may be 0".to_owned());
@@ -223,6 +242,11 @@ impl Config {
             );
         }
         Ok(())
+    }
+
+    /// How long an agent may be silent, if not for ever.
+    pub(crate) fn silence(&self) -> Option<Duration> {
+        (self.unreachable_after_seconds > 0).then(|| Duration::from_secs(self.unreachable_after_seconds))
     }
 
     pub(crate) fn client_listen(&self) -> &str {
@@ -273,6 +297,7 @@ mod tests {
             ("cluster = \"north\"\n", "", "missing field `cluster`"),
             ("127.0.0.1:7400", "127.0.0.1", "client_addr"),
             ("127.0.0.1:7401", "127.0.0.1:7400", "raft_addr"),
+            ("7401\"\n", "7401\"\nunreachable_after_seconds = 9\n", "unreachable_after_seconds"),
             ("7401\"\n", "7401\"\n[disk]\nreserve_mib = 0\n", "disk"),
             ("7401\"\n", "7401\"\n[disk]\nrefuse_below_mib = 9\n", "disk"),
         ] {

@@ -51,7 +51,7 @@ pub async fn run(options: DevOptions, shutdown: impl Future<Output = ()>) -> any
         }
     };
     let listeners = Listeners { raft: raft_listener, client: client_listener, metrics: None };
-    serve(consensus, Limits::default(), (Metrics::new(false), Images::default()), listeners, stop).await?;
+    serve(consensus, (Limits::default(), None), (Metrics::new(false), Images::default()), listeners, stop).await?;
     trouble.map_or(Ok(()), Err)
 }
 

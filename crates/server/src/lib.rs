@@ -30,6 +30,7 @@ mod run;
 mod service;
 mod serving;
 mod shortage;
+mod silence;
 #[cfg(test)]
 mod tests;
 mod unreadable;

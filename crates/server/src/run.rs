@@ -33,7 +33,7 @@ use crate::{
         registry_events, volumes::VolumesService, watch::WatchService,
     },
     serving::Serving,
-    unreadable,
+    silence, unreadable,
 };
 
 /// HTTP/2 windows: a stream of placements must not wait for window updates, and a stream that is not read (its window of
@@ -107,7 +107,7 @@ pub async fn run(
     // Large, and gone once the node runs.
     let consensus = Box::pin(healing::start(consensus_config, &told)).await?;
     tracing::info!(node = consensus.member().id, client = config.client_addr, raft = config.raft_addr, "started");
-    let joined = consensus.clone();
+    let (joined, bounds) = (consensus.clone(), (config.limits, config.silence()));
     let joining = async move {
         match joining {
             // What it was told is done where it comes back in another life: the id and whom it was to replace are gone by then.
@@ -118,7 +118,8 @@ pub async fn run(
             }
         }
     };
-    let serving = serve(consensus, config.limits, (Metrics::new(config.log_choices), images), listeners, shutdown);
+    let known = (Metrics::new(config.log_choices), images);
+    let serving = serve(consensus, bounds, known, listeners, shutdown);
     let (serving, joining) = (std::pin::pin!(serving), std::pin::pin!(joining));
     match futures::future::select(serving, joining).await {
         Either::Left((served, _)) => served,
@@ -150,7 +151,7 @@ pub(crate) async fn listen(key: &str, addr: &str) -> anyhow::Result<TcpListener>
 /// Serves on listeners that are bound already.
 pub(crate) async fn serve(
     consensus: Consensus,
-    limits: Limits,
+    (limits, silence): (Limits, Option<Duration>),
     (metrics, images): (Metrics, Images),
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,
@@ -158,6 +159,7 @@ pub(crate) async fn serve(
     let Serving { node, mut tasks } =
         Serving::begin(consensus.clone(), limits, (metrics.clone(), images), WallClock::system(), run_number());
     let (stop, stopped) = watch::channel(false);
+    silence.into_iter().for_each(|silence| drop(tasks.spawn(silence::watch(node.clone(), silence))));
     if let Some(listener) = listeners.metrics {
         tasks.spawn(metrics::serve(listener, consensus.clone(), metrics));
     }

@@ -60,10 +60,11 @@ impl Node {
         let data = dir.join("data");
         std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
         let config = dir.join("gantry.toml");
+        // Most hosts of tests and benches have no agent that stays.
         // Debug formatting of these strings is a valid TOML basic string: paths and addresses hold no exotic escapes.
         let data = data.canonicalize().with_context(|| format!("cannot resolve {}", data.display()))?;
         let mut text = format!(
-            "node_id = {id}\ncluster = {CLUSTER:?}\ndata_dir = {:?}\nclient_addr = {client_addr:?}\nraft_addr = {raft_addr:?}\n",
+            "node_id = {id}\ncluster = {CLUSTER:?}\ndata_dir = {:?}\nclient_addr = {client_addr:?}\nraft_addr = {raft_addr:?}\nunreachable_after_seconds = 0\n",
             data.display().to_string()
         );
         text.extend(raft_listen.map(|listen| format!("raft_listen = {listen:?}\n")));

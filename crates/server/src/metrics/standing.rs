@@ -24,7 +24,7 @@ struct Look<'a> {
     rev: u64,
 }
 
-static NUMBERS: [Known; 12] = [
+static NUMBERS: [Known; 13] = [
     Known {
         name: "is_leader",
         help: "1 on the member that leads",
@@ -55,6 +55,11 @@ static NUMBERS: [Known; 12] = [
         value: |at| at.status.snapshot.map_or(0, |pos| pos.index),
     },
     Known { name: "hosts", help: "Registered hosts", value: |at| at.fleet.host_count() as u64 },
+    Known {
+        name: "hosts_unreachable",
+        help: "Of these, hosts whose agents are silent: nothing new goes there",
+        value: |at| at.fleet.hosts().filter(|host| host.unreachable).count() as u64,
+    },
     Known { name: "reservations", help: "Reservations that stand", value: |at| at.fleet.reservation_count() as u64 },
     Known { name: "volumes", help: "Volumes", value: |at| at.fleet.volume_count() as u64 },
 ];

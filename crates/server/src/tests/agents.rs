@@ -1,11 +1,13 @@
 //! What agents hear.
 
+use std::time::Duration;
+
 use gantry_machine::SetReachable;
 use gantry_proto::v1::{self, agent_event::Event, agent_message::Message};
 use gantry_types::{Refused, limits};
 use tonic::Code;
 
-use super::member::{Agent, Member, host, place};
+use super::member::{Agent, Member, PATIENCE, host, place};
 use crate::call::CallError;
 
 async fn granted(agent: &mut Agent) -> v1::Reservation {
@@ -182,4 +184,36 @@ async fn agents_say_how_far_pulls_are_and_how_fast_they_were() {
         unpack_measured: true,
     };
     assert_eq!(rates, expected);
+}
+
+#[tokio::test]
+async fn a_silent_host_gets_nothing_new_and_keeps_what_it_holds() {
+    let member = Member::start_watching(Duration::from_secs(1)).await;
+    member.cluster().set_feature_level(v1::SetFeatureLevelRequest { level: 2 }).await.unwrap();
+    let mut agents = member.hosts(2).await;
+    let on = |host: &str, id: &str| {
+        let constraints = v1::Constraints { host: host.to_owned(), ..v1::Constraints::default() };
+        v1::PlaceRequest { constraints: Some(constraints), ..place(id, 1) }
+    };
+    member.placement().place(on("host-1", "a")).await.unwrap();
+    let is_given_up = async |name: &str| {
+        let name = name.to_owned();
+        member.fleet().get_host(v1::GetHostRequest { name }).await.unwrap().into_inner().host.unwrap().unreachable
+    };
+    // One of the two goes on beating.
+    let given_up = async {
+        while !is_given_up("host-1").await {
+            agents[0].tell(Message::Heartbeat(v1::Heartbeat {})).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, given_up).await.expect("a silent host is given up");
+    assert!(!is_given_up("host-0").await);
+    let refused = member.placement().place(on("host-1", "b")).await.unwrap_err();
+    assert!(refused.message().contains("reachable"), "{refused:?}");
+    let on_it = v1::ListRequest { host: "host-1".to_owned(), ..v1::ListRequest::default() };
+    assert_eq!(member.placement().list(on_it).await.unwrap().into_inner().reservations.len(), 1, "it keeps what it holds");
+    agents[1].tell(Message::Heartbeat(v1::Heartbeat {})).await.unwrap();
+    member.placement().place(on("host-1", "c")).await.unwrap();
+    member.stop().await;
 }

@@ -50,7 +50,15 @@ impl Member {
 
     /// The same, that asks registries.
     pub(crate) async fn start_asking(images: Images) -> Self {
-        let member = Self::begin(1, images).await;
+        let member = Self::begin(1, images, None).await;
+        member.init(vec![member.consensus.member()]).await;
+        member.leads().await;
+        member
+    }
+
+    /// The same, that gives up hosts whose agents are silent for so long.
+    pub(crate) async fn start_watching(silence: Duration) -> Self {
+        let member = Self::begin(1, Images::default(), Some(silence)).await;
         member.init(vec![member.consensus.member()]).await;
         member.leads().await;
         member
@@ -58,10 +66,10 @@ impl Member {
 
     /// A member of no cluster.
     pub(crate) async fn alone(id: u64) -> Self {
-        Self::begin(id, Images::default()).await
+        Self::begin(id, Images::default(), None).await
     }
 
-    async fn begin(id: u64, images: Images) -> Self {
+    async fn begin(id: u64, images: Images, silence: Option<Duration>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let bind = || TcpListener::bind("127.0.0.1:0");
         let (raft, client, metrics) = (bind().await.unwrap(), bind().await.unwrap(), bind().await.unwrap());
@@ -75,7 +83,7 @@ impl Member {
         let listeners = Listeners { raft, client, metrics: Some(metrics) };
         let serving = tokio::spawn(serve(
             consensus.clone(),
-            Limits::default(),
+            (Limits::default(), silence),
             (Metrics::new(true), images),
             listeners,
             shutdown,

@@ -70,6 +70,7 @@ async fn take_messages(
 ) -> Result<(), Status> {
     while let Some(message) = messages.message().await? {
         let Some(reply) = window.reply(message.seq).await else { break };
+        session.iter().for_each(|(host, _)| node.agents().heard_of(*host));
         match message.message {
             Some(Message::Register(spec)) => {
                 if let Some((host, id)) = session.take() {
