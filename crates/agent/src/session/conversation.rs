@@ -162,7 +162,7 @@ impl Conversation {
                 session.metrics.reservations(holds.len());
                 Ok(())
             }
-            None => Ok(()),
+            Some(Event::Fetch(_) | Event::CancelFetch(_)) | None => Ok(()),
         }
     }
 

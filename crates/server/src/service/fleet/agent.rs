@@ -142,7 +142,7 @@ fn command(host: HostId, message: Option<Message>) -> Result<Command, Refused> {
         Some(Message::End(ended)) => end(ended.reservation_id, ended.fence, None),
         Some(Message::Image(image)) => RecordImage { image: Image::try_from(image)? }.into(),
         Some(Message::Pulled(pulled)) => ObservePull { host, observed: pulled.try_into()? }.into(),
-        Some(Message::Register(_) | Message::Heartbeat(_) | Message::Layers(_)) | None => {
+        Some(Message::Register(_) | Message::Heartbeat(_) | Message::Layers(_) | Message::FetchProgress(_)) | None => {
             return Err(Refused::invalid("message", "is missing or of a kind that this server does not know"));
         }
     })
