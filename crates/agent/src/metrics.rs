@@ -44,6 +44,11 @@ struct ByAnswer {
     answer: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByOutcome {
+    outcome: &'static str,
+}
+
 /// A handle of one process's metrics; its clones count into the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics(Arc<Inner>);
@@ -65,6 +70,9 @@ struct Inner {
     connected: Gauge,
     containerd_up: Gauge,
     position: Gauge<u64, AtomicU64>,
+    fetch_bytes: Counter,
+    fetches: Family<ByOutcome, Counter>,
+    fetches_under_way: Family<ByState, Gauge>,
 }
 
 impl Metrics {
@@ -86,6 +94,9 @@ impl Metrics {
             connected: Gauge::default(),
             containerd_up: Gauge::default(),
             position: Gauge::default(),
+            fetch_bytes: Counter::default(),
+            fetches: Family::default(),
+            fetches_under_way: Family::default(),
         };
         let mut registry = Registry::with_prefix("gantry_agent");
         inner.register(&mut registry);
@@ -139,6 +150,21 @@ impl Metrics {
     pub(crate) fn reported(&self, rev: u64) {
         self.0.position.set(rev);
     }
+
+    /// Bytes of layers came that nobody needs yet.
+    pub(crate) fn fetched_ahead(&self, bytes: u64) {
+        self.0.fetch_bytes.inc_by(bytes);
+    }
+
+    pub(crate) fn fetch_ended(&self, outcome: &'static str) {
+        self.0.fetches.get_or_create(&ByOutcome { outcome }).inc();
+    }
+
+    pub(crate) fn fetches(&self, waiting: usize, running: usize) {
+        for (state, count) in [("waiting", waiting), ("running", running)] {
+            self.0.fetches_under_way.get_or_create(&ByState { state }).set(count as i64);
+        }
+    }
 }
 
 impl Inner {
@@ -162,6 +188,12 @@ impl Inner {
         registry.register("containerd_up", "1 while containerd answers", self.containerd_up.clone());
         let help = "Where in the cluster's log the last report of layers took effect";
         registry.register("reported_position", help, self.position.clone());
+        let help = "Compressed bytes of layers that were fetched ahead of need";
+        registry.register_with_unit("fetch", help, Unit::Bytes, self.fetch_bytes.clone());
+        let help = "Fetches ahead of need that have ended, by how";
+        registry.register("fetch_ended", help, self.fetches.clone());
+        let help = "Fetches ahead of need that wait or run";
+        registry.register("fetch_under_way", help, self.fetches_under_way.clone());
     }
 
     fn labels(&self, told: &Told) -> ByImage {

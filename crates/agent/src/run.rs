@@ -15,6 +15,7 @@ use crate::{
     capacity,
     config::Config,
     containerd::{self, Telling},
+    fetch::{self, Throttled},
     holds::Holds,
     metrics::{self, Metrics},
     session::Session,
@@ -44,6 +45,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     let (is_up, ups) = watch::channel(false);
     let (observations, observed) = mpsc::channel(OBSERVATIONS);
     let (specs, spec) = watch::channel(spec);
+    let throttled = Throttled::default();
+    let (fetches, fetched, fetching) = fetch::start(&config, &metrics, &throttled)?;
     let session = Session {
         cluster: config.cluster.clone(),
         spec,
@@ -51,13 +54,19 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         observations: observed,
         holds: Arc::clone(&holds),
         metrics: metrics.clone(),
+        fetches,
+        fetched,
+        connection: 0,
     };
     let mut tasks = tokio::task::JoinSet::new();
     if let Some(source) = config.containerd.clone() {
         tasks.spawn(containerd::watch(source, Telling { view, news, is_up }));
         tasks.spawn(count(views, ups, metrics.clone()));
     }
-    tasks.spawn(truth::tell(told, holds, metrics, observations));
+    tasks.spawn(truth::tell(told, holds, metrics, observations, throttled));
+    if let Some(fetching) = fetching {
+        tasks.spawn(fetching);
+    }
     tasks.spawn(session.run());
     tokio::select! {
         () = shutdown => {}

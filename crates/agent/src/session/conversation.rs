@@ -127,6 +127,12 @@ impl Conversation {
                 Some(observed) = session.observations.recv(), if self.is_registered => {
                     self.ask(Message::Pulled(pulled(observed)), Asked::Word("how long a pull took"))?;
                 }
+                Some(told) = session.fetched.recv(), if self.is_registered => {
+                    // Of an earlier connection nobody here knows the id.
+                    if told.connection == session.connection {
+                        self.fetched(told.progress)?;
+                    }
+                }
             }
             if self.is_registered {
                 self.report(session)?;
@@ -162,8 +168,20 @@ impl Conversation {
                 session.metrics.reservations(holds.len());
                 Ok(())
             }
-            Some(Event::Fetch(_) | Event::CancelFetch(_)) | None => Ok(()),
+            Some(Event::Fetch(fetch)) => match session.fetches.fetch(session.connection, fetch) {
+                Some(answer) => self.fetched(answer),
+                None => Ok(()),
+            },
+            Some(Event::CancelFetch(cancel)) => {
+                session.fetches.cancel(session.connection, cancel.id);
+                Ok(())
+            }
+            None => Ok(()),
         }
+    }
+
+    fn fetched(&mut self, progress: v1::FetchProgress) -> Result<(), SessionError> {
+        self.ask(Message::FetchProgress(progress), Asked::Word("how far a fetch is"))
     }
 
     fn done(&mut self, asked: Asked, rev: u64, session: &mut Session) -> Result<(), SessionError> {
@@ -174,6 +192,7 @@ impl Conversation {
                 self.beats = 0;
                 session.holds.lock().connected();
                 session.metrics.connected(true);
+                session.fetches.connected();
                 tracing::info!(host = session.spec.borrow().name, member = self.client.endpoint(), "registered");
             }
             Asked::Heartbeat => return self.beaten(session),

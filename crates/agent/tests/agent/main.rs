@@ -3,7 +3,13 @@
 
 mod cluster;
 mod containerd;
+mod crooked;
+mod faults;
+mod fetch;
 #[path = "../../../oci/tests/resolver/image.rs"]
 mod image;
 mod layers;
+#[path = "../../../oci/tests/resolver/registry.rs"]
+mod registry;
 mod session;
+mod stage;
