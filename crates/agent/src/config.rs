@@ -34,6 +34,8 @@ pub struct Config {
     pub gpu: Gpu,
     /// Absent where no layers are reported.
     pub containerd: Option<Containerd>,
+    /// Absent where no engine's layers are reported.
+    pub docker: Option<Docker>,
     #[serde(default)]
     pub fetch: Box<Fetch>,
 }
@@ -95,6 +97,21 @@ impl Default for Containerd {
         let socket = PathBuf::from("/run/containerd/containerd.sock");
         let root = PathBuf::from("/var/lib/containerd");
         Self { socket, namespaces: Vec::new(), snapshotter: "overlayfs".to_owned(), root }
+    }
+}
+
+/// Which Docker Engine holds images, too.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Docker {
+    pub socket: PathBuf,
+    /// Its directory; by default what the engine says. Another one where the agent sees that under another name.
+    pub root: Option<PathBuf>,
+}
+
+impl Default for Docker {
+    fn default() -> Self {
+        Self { socket: PathBuf::from("/var/run/docker.sock"), root: None }
     }
 }
 
@@ -210,6 +227,7 @@ mod tests {
             "namespaces",
             "snapshotter",
             "root",
+            "docker",
             "enabled",
             "namespace",
             "bytes_per_s",
@@ -233,6 +251,7 @@ mod tests {
             ("[capacity]\nmemory = 3\n", ":5: unknown field `memory`"),
             ("[containerd]\nsockets = \"x\"\n", "unknown field `sockets`"),
             ("[gpu]\nkind = {}\n", "unknown field `kind`"),
+            ("[docker]\nhost = \"x\"\n", "unknown field `host`"),
             ("[fetch]\nenable = true\n", "unknown field `enable`"),
             ("[fetch.registries]\nread = 1\n", "unknown field `read`"),
         ] {

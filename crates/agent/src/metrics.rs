@@ -69,6 +69,8 @@ struct Inner {
     answers: Family<ByAnswer, Counter>,
     connected: Gauge,
     containerd_up: Gauge,
+    docker_up: Gauge,
+    docker_nameless: Gauge,
     position: Gauge<u64, AtomicU64>,
     fetch_bytes: Counter,
     fetches: Family<ByOutcome, Counter>,
@@ -93,6 +95,8 @@ impl Metrics {
             answers: Family::default(),
             connected: Gauge::default(),
             containerd_up: Gauge::default(),
+            docker_up: Gauge::default(),
+            docker_nameless: Gauge::default(),
             position: Gauge::default(),
             fetch_bytes: Counter::default(),
             fetches: Family::default(),
@@ -146,6 +150,15 @@ impl Metrics {
         self.0.containerd_up.set(is_up.into());
     }
 
+    pub(crate) fn docker(&self, is_up: bool) {
+        self.0.docker_up.set(is_up.into());
+    }
+
+    /// Layers of the Docker Engine whose blobs nobody knows.
+    pub(crate) fn nameless(&self, layers: usize) {
+        self.0.docker_nameless.set(layers as i64);
+    }
+
     /// The position in the cluster's log at which the last report took effect.
     pub(crate) fn reported(&self, rev: u64) {
         self.0.position.set(rev);
@@ -186,6 +199,9 @@ impl Inner {
         registry.register("grants", "Grants, by what was answered to them", self.answers.clone());
         registry.register("connected", "1 while the cluster knows of this connection", self.connected.clone());
         registry.register("containerd_up", "1 while containerd answers", self.containerd_up.clone());
+        registry.register("docker_up", "1 while the Docker Engine answers", self.docker_up.clone());
+        let help = "Layers of the Docker Engine whose blob is not known: they are told by their content";
+        registry.register("docker_layers_without_blob", help, self.docker_nameless.clone());
         let help = "Where in the cluster's log the last report of layers took effect";
         registry.register("reported_position", help, self.position.clone());
         let help = "Compressed bytes of layers that were fetched ahead of need";

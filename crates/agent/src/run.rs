@@ -13,13 +13,16 @@ use tokio::{
 
 use crate::{
     capacity,
-    config::Config,
+    config::{Config, Docker},
     containerd::{self, Telling},
+    docker,
     fetch::{self, Throttled},
     holds::Holds,
     metrics::{self, Metrics},
     session::Session,
+    sources::{self, Sources},
     truth,
+    view::View,
 };
 
 /// How often the host is looked at anew: a GPU may fall off its bus.
@@ -59,9 +62,15 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         connection: 0,
     };
     let mut tasks = tokio::task::JoinSet::new();
+    let view = match config.docker.clone() {
+        Some(source) => beside(&mut tasks, source, view, config.containerd.is_some(), &metrics),
+        None => view,
+    };
+    if config.containerd.is_some() || config.docker.is_some() {
+        tasks.spawn(count(views, ups, metrics.clone()));
+    }
     if let Some(source) = config.containerd.clone() {
         tasks.spawn(containerd::watch(source, Telling { view, news, is_up }));
-        tasks.spawn(count(views, ups, metrics.clone()));
     }
     tasks.spawn(truth::tell(told, holds, metrics, observations, throttled));
     if let Some(fetching) = fetching {
@@ -74,6 +83,23 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     }
     tasks.shutdown().await;
     Ok(())
+}
+
+/// Has a Docker Engine watched, and both sources told as one view; where the containerd is to tell its own view.
+fn beside(
+    tasks: &mut tokio::task::JoinSet<()>,
+    source: Docker,
+    view: watch::Sender<Option<Arc<View>>>,
+    has_containerd: bool,
+    metrics: &Metrics,
+) -> watch::Sender<Option<Arc<View>>> {
+    // Where there is none, it is known that it has nothing.
+    let (of_containerd, containerd) = watch::channel((!has_containerd).then(Arc::default));
+    let (seen, docker) = watch::channel(None);
+    let (is_up, docker_is_up) = watch::channel(false);
+    tasks.spawn(docker::watch(source, docker::Telling { seen, is_up }));
+    tasks.spawn(sources::merge(Sources { containerd, docker, docker_is_up }, view, metrics.clone()));
+    of_containerd
 }
 
 /// Looks at the host now and then, for as long as somebody wants to know. A look that fails changes nothing.

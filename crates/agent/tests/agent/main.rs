@@ -4,6 +4,9 @@
 mod cluster;
 mod containerd;
 mod crooked;
+mod docker;
+mod dockerd;
+mod engine;
 mod faults;
 mod fetch;
 #[path = "../../../oci/tests/resolver/image.rs"]
