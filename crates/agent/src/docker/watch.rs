@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
+    mem::{Discriminant, discriminant},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -47,15 +48,14 @@ pub(crate) struct Telling {
 
 /// Follows an engine for ever, through its restarts. While it is down, or talks nonsense, what was seen last stands.
 pub(crate) async fn watch(config: Docker, telling: Telling) {
-    let mut known = BTreeMap::new();
-    let (mut pause, mut was_warned) = (FIRST_PAUSE, false);
+    let mut memory = Memory::default();
+    let mut pause = FIRST_PAUSE;
     loop {
-        let Err(error) = follow(&config, &mut known, &telling, &mut was_warned).await;
+        let Err(error) = follow(&config, &mut memory, &telling).await;
         if telling.is_up.send_replace(false) {
             pause = FIRST_PAUSE;
         }
-        if !was_warned {
-            was_warned = true;
+        if memory.warned.replace(discriminant(&error)) != Some(discriminant(&error)) {
             let socket = config.socket.display().to_string();
             tracing::warn!(%error, socket, "the Docker engine cannot be followed: what was known of it stands");
         }
@@ -64,21 +64,27 @@ pub(crate) async fn watch(config: Docker, telling: Telling) {
     }
 }
 
+/// What outlives a connection.
+#[derive(Default)]
+struct Memory {
+    images: Images,
+    /// What was warned of, and is not over: each kind of failure is said once.
+    warned: Option<Discriminant<DockerError>>,
+    has_warned_of_directory: bool,
+}
+
 /// The layers of images, which never change, by their ids.
 type Images = BTreeMap<Digest, Vec<Layer>>;
 
-async fn follow(
-    config: &Docker,
-    known: &mut Images,
-    telling: &Telling,
-    was_warned: &mut bool,
-) -> Result<Infallible, DockerError> {
+async fn follow(config: &Docker, memory: &mut Memory, telling: &Telling) -> Result<Infallible, DockerError> {
     let engine = Engine { socket: config.socket.clone() };
     let info = engine.info().await?;
     info.check()?;
     let root = config.root.clone().unwrap_or_else(|| PathBuf::from(&info.docker_root_dir));
     let directory = Directory::new(&root, &info.driver);
-    if let Err((path, error)) = directory.check() {
+    if let Err((path, error)) = directory.check()
+        && !std::mem::replace(&mut memory.has_warned_of_directory, true)
+    {
         let path = path.display().to_string();
         tracing::warn!(path, %error, "which blobs Docker's layers came from cannot be read: they are told by their content");
     }
@@ -93,7 +99,7 @@ async fn follow(
             () = sleep_until(due) => {
                 let begun = Instant::now();
                 let slow = |_| DockerError::Slow { path: "all images".to_owned(), limit_s: READ_LIMIT.as_secs() };
-                let seen = timeout(READ_LIMIT, look(&engine, &directory, known)).await.map_err(slow)??;
+                let seen = timeout(READ_LIMIT, look(&engine, &directory, &mut memory.images)).await.map_err(slow)??;
                 telling.seen.send_if_modified(|told| {
                     let is_new = told.as_deref() != Some(&seen);
                     if is_new {
@@ -102,7 +108,7 @@ async fn follow(
                     is_new
                 });
                 telling.is_up.send_if_modified(|is_up| !std::mem::replace(is_up, true));
-                if std::mem::take(was_warned) {
+                if memory.warned.take().is_some() {
                     tracing::info!("the Docker engine is followed again");
                 }
                 // An event that came meanwhile is heard after this.
