@@ -38,7 +38,11 @@ const BUSY: &str = "the agent does not keep up with what it is asked to fetch: a
 
 /// The way to the fetches. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Fetches(Option<mpsc::Sender<Ask>>);
+pub(crate) struct Fetches {
+    /// None where nothing is fetched.
+    asks: Option<mpsc::Sender<Ask>>,
+    out: mpsc::Sender<Told>,
+}
 
 #[derive(Debug)]
 enum Ask {
@@ -49,15 +53,16 @@ enum Ask {
 }
 
 impl Fetches {
-    /// What comes of it is told later; an answer here is all there is.
-    pub(crate) fn fetch(&self, connection: u64, fetch: v1::Fetch) -> Option<FetchProgress> {
-        let id = fetch.id;
-        let failed = |reason: &str| {
-            let state = FetchState::Failed.into();
-            Some(FetchProgress { id, state, reason: reason.to_owned(), ..FetchProgress::default() })
+    /// What comes of it is told later.
+    pub(crate) fn fetch(&self, connection: u64, fetch: v1::Fetch) {
+        let asker = Asker { connection, id: fetch.id };
+        let why = match &self.asks {
+            Some(asks) if asks.try_send(Ask::Fetch(connection, fetch)).is_ok() => return,
+            Some(_) => BUSY,
+            None => OFF,
         };
-        let Some(asks) = &self.0 else { return failed(OFF) };
-        asks.try_send(Ask::Fetch(connection, fetch)).map_or_else(|_| failed(BUSY), |()| None)
+        let state = FetchState::Failed.into();
+        tell(&self.out, &[asker], &FetchProgress { state, reason: why.to_owned(), ..FetchProgress::default() });
     }
 
     pub(crate) fn cancel(&self, connection: u64, id: u64) {
@@ -74,7 +79,7 @@ impl Fetches {
     }
 
     fn say(&self, ask: Ask) {
-        if let Some(Err(error)) = self.0.as_ref().map(|asks| asks.try_send(ask)) {
+        if let Some(Err(error)) = self.asks.as_ref().map(|asks| asks.try_send(ask)) {
             tracing::warn!(%error, "fetches are not told of the connection");
         }
     }
@@ -89,7 +94,7 @@ pub(crate) fn start(
 ) -> anyhow::Result<(Fetches, mpsc::Receiver<Told>, Option<impl Future<Output = ()> + use<>>)> {
     let (out, told) = mpsc::channel(MESSAGES);
     let Some(containerd) = config.containerd.clone().filter(|_| config.fetch.enabled) else {
-        return Ok((Fetches(None), told, None));
+        return Ok((Fetches { asks: None, out }, told, None));
     };
     let fetch = &config.fetch;
     let resolver =
@@ -112,9 +117,9 @@ pub(crate) fn start(
         all: Arc::new(Mutex::new(Bucket::new(fetch.bytes_per_s))),
         alone_since: None,
         run,
-        out,
+        out: out.clone(),
     };
-    Ok((Fetches(Some(ask)), told, Some(service.serve(asks))))
+    Ok((Fetches { asks: Some(ask), out }, told, Some(service.serve(asks))))
 }
 
 struct Service {

@@ -127,10 +127,11 @@ impl Conversation {
                 Some(observed) = session.observations.recv(), if self.is_registered => {
                     self.ask(Message::Pulled(pulled(observed)), Asked::Word("how long a pull took"))?;
                 }
-                Some(told) = session.fetched.recv(), if self.is_registered => {
+                // However many are told of, other messages have room.
+                Some(told) = session.fetched.recv(), if self.is_registered && self.out.capacity() > QUEUE / 2 => {
                     // Of an earlier connection nobody here knows the id.
                     if told.connection == session.connection {
-                        self.fetched(told.progress)?;
+                        self.ask(Message::FetchProgress(told.progress), Asked::Word("how far a fetch is"))?;
                     }
                 }
             }
@@ -168,20 +169,16 @@ impl Conversation {
                 session.metrics.reservations(holds.len());
                 Ok(())
             }
-            Some(Event::Fetch(fetch)) => match session.fetches.fetch(session.connection, fetch) {
-                Some(answer) => self.fetched(answer),
-                None => Ok(()),
-            },
+            Some(Event::Fetch(fetch)) => {
+                session.fetches.fetch(session.connection, fetch);
+                Ok(())
+            }
             Some(Event::CancelFetch(cancel)) => {
                 session.fetches.cancel(session.connection, cancel.id);
                 Ok(())
             }
             None => Ok(()),
         }
-    }
-
-    fn fetched(&mut self, progress: v1::FetchProgress) -> Result<(), SessionError> {
-        self.ask(Message::FetchProgress(progress), Asked::Word("how far a fetch is"))
     }
 
     fn done(&mut self, asked: Asked, rev: u64, session: &mut Session) -> Result<(), SessionError> {
