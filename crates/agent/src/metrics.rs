@@ -263,6 +263,24 @@ mod tests {
     }
 
     #[test]
+    fn fetches_are_counted_by_their_end() {
+        let metrics = Metrics::new("ord");
+        metrics.fetched_ahead(7);
+        metrics.fetch_ended("ready");
+        metrics.fetches(3, 1);
+        metrics.nameless(2);
+        let page = page::text(&metrics).unwrap();
+        for line in [
+            "gantry_agent_fetch_bytes_total 7",
+            "gantry_agent_fetch_ended_total{outcome=\"ready\"} 1",
+            "gantry_agent_fetch_under_way{state=\"waiting\"} 3",
+            "gantry_agent_docker_layers_without_blob 2",
+        ] {
+            assert!(page.lines().any(|have| have == line), "{line} is not in\n{page}");
+        }
+    }
+
+    #[test]
     fn the_page_stays_bounded_however_many_images_come() {
         let metrics = Metrics::new("ord");
         for number in 0..IMAGES + 50 {

@@ -97,7 +97,8 @@ impl Run {
         match outcome {
             Outcome::Failed(error) => self.failed(&image, error),
             outcome => {
-                tracing::info!(image, layers, "fetching ahead has ended: {outcome:?} ({:.1?})", begun.elapsed());
+                let (is_ready, took_ms) = (matches!(outcome, Outcome::Ready), begun.elapsed().as_millis() as u64);
+                tracing::info!(image, layers, is_ready, took_ms, "fetching ahead has ended");
                 outcome
             }
         }

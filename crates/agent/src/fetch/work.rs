@@ -97,6 +97,10 @@ impl Work {
                 continue;
             }
             self.hold(Held::Snapshot(step.chain)).await?;
+            // It may have been collected before it was held.
+            if !self.store.has_snapshot(&step.chain).await? {
+                continue;
+            }
             todo.found.push(step.chain);
             // A stack stands on all of its layers.
             let from = if self.order.unpack { 0 } else { at };
@@ -196,6 +200,8 @@ impl Work {
             }
             self.room([].into_iter(), [&step].into_iter())?;
             self.store.unpack_patiently(&step).await?;
+            // Another client's is not held by having been found.
+            self.hold(Held::Snapshot(step.chain)).await?;
             let labels = Labels::from([(UNCOMPRESSED.to_owned(), step.diff_id.to_string())]);
             self.store.label(&step.layer.digest, labels).await?;
         }

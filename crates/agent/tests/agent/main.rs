@@ -12,6 +12,7 @@ mod fetch;
 #[path = "../../../oci/tests/resolver/image.rs"]
 mod image;
 mod layers;
+mod others;
 #[path = "../../../oci/tests/resolver/registry.rs"]
 mod registry;
 mod session;

@@ -20,7 +20,7 @@ pub struct Stage {
     pub cluster: Cluster,
     pub containerd: Containerd,
     pub registry: Registry,
-    agent: Option<JoinHandle<()>>,
+    pub agent: Option<JoinHandle<()>>,
     /// Asked before the real registry is.
     pub mirrors: Vec<String>,
 }
