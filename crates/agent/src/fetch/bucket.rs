@@ -1,6 +1,12 @@
 //! No more bytes a second than are allowed.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
@@ -45,16 +51,21 @@ impl Bucket {
 #[derive(Debug)]
 pub(super) struct Limits {
     own: Mutex<Bucket>,
-    all: std::sync::Arc<Mutex<Bucket>>,
+    all: Arc<Mutex<Bucket>>,
+    /// A machine waits for it.
+    is_lifted: AtomicBool,
 }
 
 impl Limits {
-    pub(super) fn new(bytes_per_s: u64, all: std::sync::Arc<Mutex<Bucket>>) -> Self {
-        Self { own: Mutex::new(Bucket::new(bytes_per_s)), all }
+    pub(super) fn new(bytes_per_s: u64, all: Arc<Mutex<Bucket>>) -> Self {
+        Self { own: Mutex::new(Bucket::new(bytes_per_s)), all, is_lifted: AtomicBool::new(false) }
     }
 
     /// Bytes have come: waits until more may.
     pub(super) async fn pass(&self, bytes: u64) {
+        if self.is_lifted.load(Ordering::Relaxed) {
+            return;
+        }
         let now = Instant::now();
         let wait = self.own.lock().take(bytes, now);
         let wait = wait.max(self.all.lock().take(bytes, now));
@@ -65,6 +76,11 @@ impl Limits {
 
     pub(super) fn raise(&self, bytes_per_s: u64) {
         self.own.lock().raise(bytes_per_s);
+    }
+
+    /// Nothing is held back any more.
+    pub(super) fn lift(&self) {
+        self.is_lifted.store(true, Ordering::Relaxed);
     }
 
     /// Whether how fast bytes come says something of the limit, and not of the link.
@@ -104,10 +120,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_smaller_of_two_limits_counts() {
-        let all = std::sync::Arc::new(Mutex::new(Bucket::new(1_000)));
+        let all = Arc::new(Mutex::new(Bucket::new(1_000)));
         for (own, seconds) in [(0, 10), (500, 20), (5_000, 10)] {
             *all.lock() = Bucket::new(1_000);
-            let (limits, begun) = (Limits::new(own, std::sync::Arc::clone(&all)), Instant::now());
+            let (limits, begun) = (Limits::new(own, Arc::clone(&all)), Instant::now());
             for _ in 0..10 {
                 limits.pass(1_000).await;
             }

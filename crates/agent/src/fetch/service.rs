@@ -10,7 +10,7 @@ use std::{
 };
 
 use gantry_client::v1::{self, FetchProgress, FetchState};
-use gantry_oci::Resolver;
+use gantry_oci::{Reference, Resolver};
 use parking_lot::Mutex;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -48,6 +48,7 @@ pub(crate) struct Fetches {
 enum Ask {
     Fetch(u64, v1::Fetch),
     Cancel(Asker),
+    Wanted(String),
     Connected,
     Disconnected,
 }
@@ -67,6 +68,12 @@ impl Fetches {
 
     pub(crate) fn cancel(&self, connection: u64, id: u64) {
         self.say(Ask::Cancel(Asker { connection, id }));
+    }
+
+    /// A machine was granted that waits for this image. Whoever pulls it for the machine waits for what is being fetched, so
+    /// that is not held back any more.
+    pub(crate) fn wanted(&self, image: &str) {
+        self.say(Ask::Wanted(image.to_owned()));
     }
 
     pub(crate) fn connected(&self) {
@@ -181,6 +188,10 @@ impl Service {
         match ask {
             Ask::Fetch(connection, fetch) => self.fetch(Asker { connection, id: fetch.id }, &fetch),
             Ask::Cancel(asker) => self.cancel(asker),
+            Ask::Wanted(image) => {
+                let Ok(wanted) = Reference::parse(&image) else { return };
+                self.jobs.values().filter(|job| job.order.reference == wanted).for_each(|job| job.limits.lift());
+            }
             Ask::Connected => self.alone_since = None,
             Ask::Disconnected => {
                 // Each try that fails to connect says so, too.

@@ -305,6 +305,7 @@ impl Conversation {
             Verdict::Confirm => {
                 session.metrics.answered("confirmed");
                 self.estimates.ask(&self.client, row, session);
+                session.fetches.wanted(&row.image);
                 let confirm = ConfirmReservation { reservation_id: row.id, fence: row.fence };
                 self.ask(Message::Confirm(confirm), Asked::Word("a confirmation"))
             }

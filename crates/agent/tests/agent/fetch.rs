@@ -171,3 +171,28 @@ async fn a_limit_is_kept_and_says_nothing_of_the_link() {
     assert!((4..=20).contains(&told), "{told} messages in {took} s");
     assert_eq!(stage.leases(), [""; 0], "what is left over is ended");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_machine_waits_for_is_not_held_back() {
+    let Some(mut stage) = Stage::start().await else { return };
+    let [base, ..] = layers();
+    let image = Image::new("app", &[&base]);
+    stage.push(&image);
+    stage.agent(&[], "reserve_bytes = 1\nbytes_per_s = 100000", "").await;
+    let host = stage.registry.host.clone();
+    let ordered = order(1, &host, &image, &[&base]);
+    stage.ask(Fetch { bytes_per_s: 50_000, ..ordered.clone() });
+    let progress = |told: &v1::FetchProgress| told.present_bytes > 0;
+    let begun = std::time::Instant::now();
+    stage.cluster.until("progress", |heard| heard.fetched.iter().any(progress)).await;
+    stage.cluster.grant(v1::Reservation {
+        id: 7,
+        fence: 7,
+        image: ordered.reference,
+        shape: Some(v1::Shape { memory_bytes: 1, ..v1::Shape::default() }),
+        phase: v1::Phase::Reserved.into(),
+        ..v1::Reservation::default()
+    });
+    assert_eq!(stage.ends(1).await.state(), FetchState::Ready);
+    assert!(begun.elapsed() < Duration::from_secs(20), "a minute at its limit: {:?}", begun.elapsed());
+}
