@@ -52,7 +52,7 @@ impl Run {
         progress: Arc<Progress>,
         limits: Arc<Limits>,
         keep: Arc<AtomicU64>,
-        stopped: oneshot::Receiver<()>,
+        mut stopped: oneshot::Receiver<()>,
     ) -> Outcome {
         let begun = Instant::now();
         let image = order.reference.to_string();
@@ -61,7 +61,12 @@ impl Run {
         if limits.is_limited() {
             self.throttled.note(order.digest);
         }
-        let mut store = match self.hold(ticket).await {
+        let held = tokio::select! {
+            held = self.hold(ticket) => held,
+            // A lease that was just made is found by the next agent, or ends by itself.
+            Ok(()) = &mut stopped => return Outcome::Cancelled,
+        };
+        let mut store = match held {
             Ok(store) => store,
             Err(error) => return self.failed(&image, error),
         };
