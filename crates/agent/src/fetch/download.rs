@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use containerd_client::tonic::Code;
+use gantry_oci::Blob;
 use gantry_types::Digest;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep};
@@ -20,6 +21,11 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Another client that writes nothing for so long is not waited for.
 const HELD_LIMIT: Duration = Duration::from_secs(60);
 
+/// What is handed to containerd in one call: with less, calls take longer than the bytes in them.
+const PART_BYTES: usize = 512 << 10;
+/// What comes slowly is handed on after this.
+const MOMENT: Duration = Duration::from_millis(200);
+
 /// Where the bytes come from.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Source<'a> {
@@ -32,6 +38,12 @@ pub(super) enum Source<'a> {
 struct Check {
     hash: Sha256,
     bytes: u64,
+}
+
+/// What came, and whether more may come: what broke off is written as far as it came.
+struct Gathered {
+    part: Vec<u8>,
+    then: Result<bool, FetchError>,
 }
 
 /// How far a try came.
@@ -124,25 +136,51 @@ impl Work {
             *check = Check { hash: Sha256::new(), bytes: 0 };
         }
         let mut blob = self.resolver.blob(&self.order.reference, digest, write.offset, place).await?;
-        while let Some(chunk) = blob.chunk().await? {
-            let (at, bytes) = (write.offset, chunk.len() as u64);
+        let mut gathered = self.gather(&mut blob).await;
+        loop {
+            let Gathered { part, then } = gathered;
+            let (at, bytes) = (write.offset, part.len() as u64);
             if at + bytes > size_bytes {
                 return Err(FetchError::Long { digest, wanted: size_bytes });
             }
             // Where others have begun, containerd alone knows all bytes: it checks them at the end.
             if check.bytes == at {
-                check.hash.update(&chunk);
+                check.hash.update(&part);
                 check.bytes += bytes;
             }
-            write.put(chunk.into()).await?;
+            let is_going_on = matches!(then, Ok(true));
+            let next = async { if is_going_on { Some(self.gather(&mut blob).await) } else { None } };
+            // The next part comes while this one is written.
+            let (put, next) = tokio::join!(write.put(part), next);
+            put?;
             self.progress.present(&digest, write.offset);
-            self.metrics.fetched_ahead(bytes);
-            self.limits.pass(bytes).await;
+            then?;
+            let Some(next) = next else { break };
+            gathered = next;
         }
         if write.offset < size_bytes {
             return Err(FetchError::Short { digest, sent: write.offset, wanted: size_bytes });
         }
         Ok(())
+    }
+
+    /// As much as is worth a call, or as comes in a moment.
+    async fn gather(&self, blob: &mut Blob) -> Gathered {
+        let (mut part, begun) = (Vec::new(), Instant::now());
+        loop {
+            let chunk = match blob.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => return Gathered { part, then: Ok(false) },
+                Err(error) => return Gathered { part, then: Err(error.into()) },
+            };
+            let bytes = chunk.len() as u64;
+            part.extend_from_slice(&chunk);
+            self.metrics.fetched_ahead(bytes);
+            self.limits.pass(bytes).await;
+            if part.len() >= PART_BYTES || begun.elapsed() > MOMENT {
+                return Gathered { part, then: Ok(true) };
+            }
+        }
     }
 
     /// What is wrong must not be gone on with.

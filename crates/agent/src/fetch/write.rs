@@ -78,6 +78,9 @@ impl Write {
 
     /// The next bytes.
     pub(super) async fn put(&mut self, data: Vec<u8>) -> Result<(), FetchError> {
+        if data.is_empty() {
+            return Ok(());
+        }
         let request = WriteContentRequest { data, ..self.next(WriteAction::Write) };
         self.send(request).await
     }
