@@ -1,5 +1,7 @@
 //! The config file of an agent.
 
+mod fetch;
+
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, ToSocketAddrs},
@@ -8,6 +10,8 @@ use std::{
 
 use gantry_types::{Device, Label};
 use serde::Deserialize;
+
+pub use self::fetch::Fetch;
 
 /// What `gantry agent --config FILE` reads. Unknown keys are refused: a typing error must not become a default.
 #[derive(Clone, Debug, Deserialize)]
@@ -30,6 +34,10 @@ pub struct Config {
     pub gpu: Gpu,
     /// Absent where no layers are reported.
     pub containerd: Option<Containerd>,
+    /// Absent where no engine's layers are reported.
+    pub docker: Option<Docker>,
+    #[serde(default)]
+    pub fetch: Box<Fetch>,
 }
 
 /// What is declared instead of what was found.
@@ -80,12 +88,30 @@ pub struct Containerd {
     /// All of them where none is named.
     pub namespaces: Vec<String>,
     pub snapshotter: String,
+    /// Its directory: where the room for images is.
+    pub root: PathBuf,
 }
 
 impl Default for Containerd {
     fn default() -> Self {
         let socket = PathBuf::from("/run/containerd/containerd.sock");
-        Self { socket, namespaces: Vec::new(), snapshotter: "overlayfs".to_owned() }
+        let root = PathBuf::from("/var/lib/containerd");
+        Self { socket, namespaces: Vec::new(), snapshotter: "overlayfs".to_owned(), root }
+    }
+}
+
+/// Which Docker Engine holds images, too.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Docker {
+    pub socket: PathBuf,
+    /// Its directory; by default what the engine says. Another one where the agent sees that under another name.
+    pub root: Option<PathBuf>,
+}
+
+impl Default for Docker {
+    fn default() -> Self {
+        Self { socket: PathBuf::from("/var/run/docker.sock"), root: None }
     }
 }
 
@@ -132,7 +158,7 @@ impl Config {
         if self.containerd.as_ref().is_some_and(|containerd| containerd.snapshotter.is_empty()) {
             return Err(("containerd.snapshotter", "is empty".to_owned()));
         }
-        Ok(())
+        self.fetch.check(self.containerd.as_ref())
     }
 
     pub(crate) fn labels(&self) -> Vec<Label> {
@@ -200,6 +226,14 @@ mod tests {
             "socket",
             "namespaces",
             "snapshotter",
+            "root",
+            "docker",
+            "enabled",
+            "namespace",
+            "bytes_per_s",
+            "at_once",
+            "reserve_bytes",
+            "registries",
         ] {
             let is_there = whole.lines().any(|line| {
                 line.starts_with(&format!("{key} ="))
@@ -217,6 +251,9 @@ mod tests {
             ("[capacity]\nmemory = 3\n", ":5: unknown field `memory`"),
             ("[containerd]\nsockets = \"x\"\n", "unknown field `sockets`"),
             ("[gpu]\nkind = {}\n", "unknown field `kind`"),
+            ("[docker]\nhost = \"x\"\n", "unknown field `host`"),
+            ("[fetch]\nenable = true\n", "unknown field `enable`"),
+            ("[fetch.registries]\nread = 1\n", "unknown field `read`"),
         ] {
             let error = parse(&format!("{GOOD}{added}")).unwrap_err();
             assert!(error.contains(named) && error.lines().count() == 1, "{error}");
@@ -230,6 +267,11 @@ mod tests {
             (GOOD.replace("\"ord\"", "\"\""), "region is empty"),
             (format!("{GOOD}metrics_listen = \"here\"\n"), "metrics_listen is \"here\""),
             (format!("{GOOD}[containerd]\nsnapshotter = \"\"\n"), "containerd.snapshotter is empty"),
+            (format!("{GOOD}[fetch]\nat_once = 0\n"), "fetch.at_once is 0"),
+            (
+                format!("{GOOD}[containerd]\nnamespaces = [\"a\"]\n[fetch]\nnamespace = \"b\"\n"),
+                "fetch.namespace is \"b\"",
+            ),
             (format!("{GOOD}[gpu]\nignore = true\ndevices = []\n"), "gpu.devices are declared and ignored"),
         ] {
             let error = parse(&text).unwrap_err();

@@ -33,6 +33,12 @@ pub(crate) fn layers(contents: &Contents) -> Layers {
         blobs(namespace, &mut layers);
         images(namespace, &mut layers);
     }
+    within_limit(&mut layers);
+    layers
+}
+
+/// Drops those beyond the limit that cost the least to get.
+pub(crate) fn within_limit(layers: &mut Layers) {
     if layers.len() > limits::LAYERS_PER_HOST {
         let mut order: Vec<(LayerState, u64, Digest)> =
             layers.iter().map(|(digest, held)| (held.state, held.size_bytes, *digest)).collect();
@@ -41,7 +47,6 @@ pub(crate) fn layers(contents: &Contents) -> Layers {
             layers.remove(digest);
         }
     }
-    layers
 }
 
 /// What is on its way. Of a layer whose size nobody said nothing can be told.
@@ -82,7 +87,8 @@ fn images(namespace: &Namespace, layers: &mut Layers) {
     }
 }
 
-fn put(layers: &mut Layers, digest: Digest, held: Held) {
+/// A layer that is there already stays as far as it is.
+pub(crate) fn put(layers: &mut Layers, digest: Digest, held: Held) {
     let known = layers.entry(digest).or_insert(held);
     let diff_id = known.diff_id.or(held.diff_id);
     if held.state > known.state {

@@ -6,6 +6,8 @@
 //! - [`gpu`]: its GPUs, from what NVML says of them
 //! - `store`, `layers`, `view`, `prepare`: a runtime's store as a value, and what follows from it; no I/O
 //! - `containerd`: reads such a store, and knows when to read it again
+//! - `docker`, `sources`: a Docker Engine as another one, and one view of both
+//! - `fetch`: brings layers into such a store before a machine needs them
 //! - `holds`: what is reserved here, and whether the host has it; no I/O
 //! - `session`: the connection to the cluster
 //! - `truth`, `metrics`: how long images took, for people and for the cluster
@@ -17,6 +19,8 @@
 pub mod capacity;
 mod config;
 mod containerd;
+mod docker;
+mod fetch;
 pub mod gpu;
 mod holds;
 mod layers;
@@ -24,6 +28,7 @@ mod metrics;
 mod prepare;
 mod run;
 mod session;
+mod sources;
 mod store;
 mod truth;
 mod view;

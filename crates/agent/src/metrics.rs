@@ -44,6 +44,11 @@ struct ByAnswer {
     answer: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByOutcome {
+    outcome: &'static str,
+}
+
 /// A handle of one process's metrics; its clones count into the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics(Arc<Inner>);
@@ -64,7 +69,12 @@ struct Inner {
     answers: Family<ByAnswer, Counter>,
     connected: Gauge,
     containerd_up: Gauge,
+    docker_up: Gauge,
+    docker_nameless: Gauge,
     position: Gauge<u64, AtomicU64>,
+    fetch_bytes: Counter,
+    fetches: Family<ByOutcome, Counter>,
+    fetches_under_way: Family<ByState, Gauge>,
 }
 
 impl Metrics {
@@ -85,7 +95,12 @@ impl Metrics {
             answers: Family::default(),
             connected: Gauge::default(),
             containerd_up: Gauge::default(),
+            docker_up: Gauge::default(),
+            docker_nameless: Gauge::default(),
             position: Gauge::default(),
+            fetch_bytes: Counter::default(),
+            fetches: Family::default(),
+            fetches_under_way: Family::default(),
         };
         let mut registry = Registry::with_prefix("gantry_agent");
         inner.register(&mut registry);
@@ -135,9 +150,33 @@ impl Metrics {
         self.0.containerd_up.set(is_up.into());
     }
 
+    pub(crate) fn docker(&self, is_up: bool) {
+        self.0.docker_up.set(is_up.into());
+    }
+
+    /// Layers of the Docker Engine whose blobs nobody knows.
+    pub(crate) fn nameless(&self, layers: usize) {
+        self.0.docker_nameless.set(layers as i64);
+    }
+
     /// The position in the cluster's log at which the last report took effect.
     pub(crate) fn reported(&self, rev: u64) {
         self.0.position.set(rev);
+    }
+
+    /// Bytes of layers came that nobody needs yet.
+    pub(crate) fn fetched_ahead(&self, bytes: u64) {
+        self.0.fetch_bytes.inc_by(bytes);
+    }
+
+    pub(crate) fn fetch_ended(&self, outcome: &'static str) {
+        self.0.fetches.get_or_create(&ByOutcome { outcome }).inc();
+    }
+
+    pub(crate) fn fetches(&self, waiting: usize, running: usize) {
+        for (state, count) in [("waiting", waiting), ("running", running)] {
+            self.0.fetches_under_way.get_or_create(&ByState { state }).set(count as i64);
+        }
     }
 }
 
@@ -160,8 +199,17 @@ impl Inner {
         registry.register("grants", "Grants, by what was answered to them", self.answers.clone());
         registry.register("connected", "1 while the cluster knows of this connection", self.connected.clone());
         registry.register("containerd_up", "1 while containerd answers", self.containerd_up.clone());
+        registry.register("docker_up", "1 while the Docker Engine answers", self.docker_up.clone());
+        let help = "Layers of the Docker Engine whose blob is not known: they are told by their content";
+        registry.register("docker_layers_without_blob", help, self.docker_nameless.clone());
         let help = "Where in the cluster's log the last report of layers took effect";
         registry.register("reported_position", help, self.position.clone());
+        let help = "Compressed bytes of layers that were fetched ahead of need";
+        registry.register_with_unit("fetch", help, Unit::Bytes, self.fetch_bytes.clone());
+        let help = "Fetches ahead of need that have ended, by how";
+        registry.register("fetch_ended", help, self.fetches.clone());
+        let help = "Fetches ahead of need that wait or run";
+        registry.register("fetch_under_way", help, self.fetches_under_way.clone());
     }
 
     fn labels(&self, told: &Told) -> ByImage {
@@ -209,6 +257,24 @@ mod tests {
             format!("gantry_agent_image_fetched_bytes_total{labels} 700"),
             format!("gantry_agent_image_layers_found_total{labels} 1"),
             format!("gantry_agent_image_layers_fetched_total{labels} 2"),
+        ] {
+            assert!(page.lines().any(|have| have == line), "{line} is not in\n{page}");
+        }
+    }
+
+    #[test]
+    fn fetches_are_counted_by_their_end() {
+        let metrics = Metrics::new("ord");
+        metrics.fetched_ahead(7);
+        metrics.fetch_ended("ready");
+        metrics.fetches(3, 1);
+        metrics.nameless(2);
+        let page = page::text(&metrics).unwrap();
+        for line in [
+            "gantry_agent_fetch_bytes_total 7",
+            "gantry_agent_fetch_ended_total{outcome=\"ready\"} 1",
+            "gantry_agent_fetch_under_way{state=\"waiting\"} 3",
+            "gantry_agent_docker_layers_without_blob 2",
         ] {
             assert!(page.lines().any(|have| have == line), "{line} is not in\n{page}");
         }

@@ -13,12 +13,16 @@ use tokio::{
 
 use crate::{
     capacity,
-    config::Config,
+    config::{Config, Docker},
     containerd::{self, Telling},
+    docker,
+    fetch::{self, Throttled},
     holds::Holds,
     metrics::{self, Metrics},
     session::Session,
+    sources::{self, Sources},
     truth,
+    view::View,
 };
 
 /// How often the host is looked at anew: a GPU may fall off its bus.
@@ -44,6 +48,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     let (is_up, ups) = watch::channel(false);
     let (observations, observed) = mpsc::channel(OBSERVATIONS);
     let (specs, spec) = watch::channel(spec);
+    let throttled = Throttled::default();
+    let (fetches, fetched, fetching) = fetch::start(&config, &metrics, &throttled)?;
     let session = Session {
         cluster: config.cluster.clone(),
         spec,
@@ -51,13 +57,25 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         observations: observed,
         holds: Arc::clone(&holds),
         metrics: metrics.clone(),
+        fetches,
+        fetched,
+        connection: 0,
     };
     let mut tasks = tokio::task::JoinSet::new();
-    if let Some(source) = config.containerd.clone() {
-        tasks.spawn(containerd::watch(source, Telling { view, news, is_up }));
+    let view = match config.docker.clone() {
+        Some(source) => beside(&mut tasks, source, view, config.containerd.is_some(), &metrics),
+        None => view,
+    };
+    if config.containerd.is_some() || config.docker.is_some() {
         tasks.spawn(count(views, ups, metrics.clone()));
     }
-    tasks.spawn(truth::tell(told, holds, metrics, observations));
+    if let Some(source) = config.containerd.clone() {
+        tasks.spawn(containerd::watch(source, Telling { view, news, is_up }));
+    }
+    tasks.spawn(truth::tell(told, holds, metrics, observations, throttled));
+    if let Some(fetching) = fetching {
+        tasks.spawn(fetching);
+    }
     tasks.spawn(session.run());
     tokio::select! {
         () = shutdown => {}
@@ -65,6 +83,23 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     }
     tasks.shutdown().await;
     Ok(())
+}
+
+/// Has a Docker Engine watched, and both sources told as one view; where the containerd is to tell its own view.
+fn beside(
+    tasks: &mut tokio::task::JoinSet<()>,
+    source: Docker,
+    view: watch::Sender<Option<Arc<View>>>,
+    has_containerd: bool,
+    metrics: &Metrics,
+) -> watch::Sender<Option<Arc<View>>> {
+    // Where there is none, it is known that it has nothing.
+    let (of_containerd, containerd) = watch::channel((!has_containerd).then(Arc::default));
+    let (seen, docker) = watch::channel(None);
+    let (is_up, docker_is_up) = watch::channel(false);
+    tasks.spawn(docker::watch(source, docker::Telling { seen, is_up }));
+    tasks.spawn(sources::merge(Sources { containerd, docker, docker_is_up }, view, metrics.clone()));
+    of_containerd
 }
 
 /// Looks at the host now and then, for as long as somebody wants to know. A look that fails changes nothing.

@@ -12,7 +12,12 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use self::{backoff::Backoff, conversation::Conversation};
-use crate::{holds::Holds, metrics::Metrics, view::View};
+use crate::{
+    fetch::{Fetches, Told},
+    holds::Holds,
+    metrics::Metrics,
+    view::View,
+};
 
 pub(crate) use conversation::SessionError;
 
@@ -31,6 +36,11 @@ pub(crate) struct Session {
     pub observations: mpsc::Receiver<PullObservation>,
     pub holds: Arc<Mutex<Holds>>,
     pub metrics: Metrics,
+    pub fetches: Fetches,
+    /// How far fetches are.
+    pub fetched: mpsc::Receiver<Told>,
+    /// The number of the last connection.
+    pub connection: u64,
 }
 
 impl Session {
@@ -41,6 +51,7 @@ impl Session {
             let begun = tokio::time::Instant::now();
             let Err(error) = self.converse().await;
             self.metrics.connected(false);
+            self.fetches.disconnected();
             if begun.elapsed() > GOOD {
                 backoff = Backoff::default();
             }
@@ -53,6 +64,7 @@ impl Session {
     }
 
     async fn converse(&mut self) -> Result<std::convert::Infallible, SessionError> {
+        self.connection += 1;
         let client = Client::new(self.cluster.iter().cloned())?;
         Conversation::open(self, client).await?.run(self).await
     }

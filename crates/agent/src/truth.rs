@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::{
+    fetch::Throttled,
     holds::Holds,
     metrics::Metrics,
     prepare::{Begun, News, Prepared},
@@ -29,6 +30,7 @@ pub(crate) async fn tell(
     holds: Arc<Mutex<Holds>>,
     metrics: Metrics,
     observations: mpsc::Sender<PullObservation>,
+    throttled: Throttled,
 ) {
     while let Some(News { begun, prepared }) = news.recv().await {
         for begun in begun {
@@ -38,7 +40,11 @@ pub(crate) async fn tell(
             let told = told(&prepared, &holds.lock());
             log_prepared(&prepared, &told);
             metrics.prepared(&prepared, &told);
-            let observed = prepared.observed;
+            let mut observed = prepared.observed;
+            // What came no faster than it was let says nothing of the link.
+            if throttled.has(&prepared.digest) {
+                (observed.fetched_bytes, observed.fetch_ms, observed.streams) = (0, 0, 0);
+            }
             if (observed.fetched_bytes > 0 || observed.unpacked_bytes > 0) && observed.validate().is_ok() {
                 // A full queue: the cluster is away, and will see later ones.
                 let _ = observations.try_send(observed);

@@ -56,6 +56,18 @@ pub struct Layer {
     pub is_foreign: bool,
 }
 
+impl Layer {
+    /// OCI's name for what it is; nothing for one that is packed in another way.
+    pub fn media_type(&self) -> Option<&'static str> {
+        match self.compression {
+            Compression::None => Some("application/vnd.oci.image.layer.v1.tar"),
+            Compression::Gzip => Some("application/vnd.oci.image.layer.v1.tar+gzip"),
+            Compression::Zstd => Some("application/vnd.oci.image.layer.v1.tar+zstd"),
+            Compression::Other => None,
+        }
+    }
+}
+
 /// How a layer is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
@@ -190,6 +202,17 @@ pub fn chains(diff_ids: &[Digest]) -> Vec<Digest> {
         chains.push(chain);
     }
     chains
+}
+
+/// What a descriptor says that an index or a manifest is: its own word, or else OCI's name for it.
+pub fn media_type(bytes: &[u8]) -> Option<&'static str> {
+    let types = match Document::parse(bytes).ok()? {
+        Document::Index(_) => INDEX_TYPES,
+        Document::Manifest(_) => MANIFEST_TYPES,
+        Document::Config(_) => return None,
+    };
+    let raw: Raw = serde_json::from_slice(bytes).ok()?;
+    types.into_iter().find(|known| raw.media_type.as_deref() == Some(known)).or(Some(types[0]))
 }
 
 pub fn digest_of(bytes: &[u8]) -> Digest {

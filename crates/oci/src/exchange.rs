@@ -1,5 +1,6 @@
 //! Requests and answers over HTTP: bounded in bytes, in time, in redirects and in how often a busy host is asked.
 
+mod body;
 mod connect;
 mod gate;
 mod retry_after;
@@ -15,9 +16,9 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RANGE, RETRY_AFTER, USER_AGENT},
 };
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::Client,
@@ -25,7 +26,10 @@ use hyper_util::{
 };
 use tokio::time::{Instant, sleep_until, timeout};
 
-pub(crate) use self::url::{is_same_origin, parse, shown};
+pub(crate) use self::{
+    body::Body,
+    url::{is_same_origin, parse, shown},
+};
 use self::{
     connect::{ConnectError, Connector},
     gate::{Gates, Pass},
@@ -70,6 +74,8 @@ pub(crate) struct Ask {
     pub body: Option<String>,
     /// Bytes of the answer; a longer one is an error.
     pub limit: usize,
+    /// What is large is not read here, but handed on as it comes, from this byte on. Then `limit` does not count.
+    pub streamed_from: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -77,6 +83,8 @@ pub(crate) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// Of a success that was asked for as a stream: what `body` is not.
+    pub stream: Option<Body>,
     /// Who answered, after redirects.
     pub uri: Uri,
     _taken: Taken,
@@ -162,28 +170,36 @@ impl Exchange {
     }
 
     /// The pass is given back with the last byte.
-    async fn read(&self, ask: &Ask, response: Response<Incoming>, _pass: Pass) -> Result<Answer, ResolveError> {
-        let (head, mut body) = response.into_parts();
+    async fn read(&self, ask: &Ask, response: Response<Incoming>, pass: Pass) -> Result<Answer, ResolveError> {
+        let (head, incoming) = response.into_parts();
         let at = &ask.uri;
+        let mut body = Body::new(incoming, shown(at), self.read_time, pass);
         let is_error = !head.status.is_success();
+        let mut answer = Answer {
+            status: head.status,
+            headers: head.headers,
+            body: Bytes::new(),
+            stream: None,
+            uri: ask.uri.clone(),
+            _taken: Taken::default(),
+        };
+        if ask.streamed_from.is_some() && !is_error {
+            answer.stream = Some(body);
+            return Ok(answer);
+        }
         let limit = if is_error { ERROR_BYTES } else { ask.limit };
         let too_large = || broken(at, format!("it is larger than {limit} bytes"));
-        let announced = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let announced = answer.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if ask.method != Method::HEAD && !is_error && announced.is_some_and(|bytes| bytes > limit as u64) {
             return Err(too_large());
         }
-        let unreachable = |why: String| ResolveError::Unreachable { at: shown(at), why };
-        let (mut bytes, mut taken) = (Vec::new(), Taken::default());
-        loop {
-            let silent = |_| unreachable(format!("it fell silent for {:?} in its answer", self.read_time));
-            let Some(frame) = timeout(self.read_time, body.frame()).await.map_err(silent)? else { break };
-            let frame = frame.map_err(|error| unreachable(format!("its answer broke off: {error}")))?;
-            let Ok(data) = frame.into_data() else { continue };
+        let mut bytes = Vec::new();
+        while let Some(data) = body.chunk().await? {
             let fits = data.len().min(limit - bytes.len());
             if fits < data.len() && !is_error {
                 return Err(too_large());
             }
-            if !self.room.take(fits, &mut taken) {
+            if !self.room.take(fits, &mut answer._taken) {
                 return Err(ResolveError::Crowded { bytes: ALL_BYTES });
             }
             bytes.extend_from_slice(&data[..fits]);
@@ -191,13 +207,8 @@ impl Exchange {
                 break;
             }
         }
-        Ok(Answer {
-            status: head.status,
-            headers: head.headers,
-            body: bytes.into(),
-            uri: ask.uri.clone(),
-            _taken: taken,
-        })
+        answer.body = bytes.into();
+        Ok(answer)
     }
 
     /// Until when a host may want to be left alone.
@@ -216,6 +227,9 @@ fn request(ask: &Ask) -> Result<Request<Full<Bytes>>, ResolveError> {
     }
     if ask.body.is_some() {
         request = request.header(CONTENT_TYPE, FORM);
+    }
+    if let Some(from) = ask.streamed_from.filter(|from| *from > 0) {
+        request = request.header(RANGE, format!("bytes={from}-"));
     }
     let body = Full::new(Bytes::from(ask.body.clone().unwrap_or_default()));
     request.body(body).map_err(|error| broken(&ask.uri, format!("it cannot be asked for: {error}")))

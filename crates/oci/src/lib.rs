@@ -1,6 +1,7 @@
 //! OCI images as registries and hosts know them.
 //!
 //! - [`Resolver`]: from a [`Reference`] to a [`Resolved`] image, asking registries; [`ResolveError`] where that fails
+//! - [`Blob`]: a layer on its way from a registry, as much of it at a time as comes
 //! - [`Config`]: which registries there are, and how far they are trusted
 //! - [`document`]: indexes, manifests and configs, in the media types of OCI and of Docker; no I/O
 //! - [`Flights`]: one piece of work for all who want the same
@@ -14,6 +15,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod addresses;
+mod blob;
 mod challenge;
 mod config;
 mod credentials;
@@ -27,6 +29,7 @@ mod registry;
 mod resolved;
 mod resolver;
 
+pub use blob::Blob;
 pub use config::{Config, ConfigError, Host};
 pub use credentials::Secret;
 pub use error::ResolveError;

@@ -6,13 +6,17 @@ mod token;
 use std::collections::HashMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderValue, Method, StatusCode, header::WWW_AUTHENTICATE};
+use http::{
+    HeaderValue, Method, StatusCode,
+    header::{CONTENT_RANGE, WWW_AUTHENTICATE},
+};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::time::Instant;
 
 pub(crate) use self::place::Place;
 use crate::{
+    blob::Blob,
     challenge::{self, Challenge},
     config::{Config, ConfigError},
     credentials::{Credentials, Keyring, Secret},
@@ -47,6 +51,14 @@ pub(crate) enum Thing<'a> {
     Blob(&'a str),
 }
 
+/// A thing, and how it is to come.
+struct Wanted<'a> {
+    method: Method,
+    thing: Thing<'a>,
+    limit: usize,
+    streamed_from: Option<u64>,
+}
+
 /// What registries say of their errors.
 #[derive(Deserialize)]
 struct Errors {
@@ -73,26 +85,43 @@ impl Registries {
         limit: usize,
         budget: Budget,
     ) -> Result<Answer, ResolveError> {
-        success(self.send(place, Method::GET, thing, limit, budget).await?)
+        success(self.send(place, Wanted { method: Method::GET, thing, limit, streamed_from: None }, budget).await?)
+    }
+
+    /// A blob that is too large to be held, from a byte on.
+    pub(crate) async fn open(
+        &self,
+        place: &Place,
+        digest: &str,
+        from: u64,
+        budget: Budget,
+    ) -> Result<Blob, ResolveError> {
+        let thing = Thing::Blob(digest);
+        let wanted = Wanted { method: Method::GET, thing, limit: 0, streamed_from: Some(from) };
+        let mut answer = success(self.send(place, wanted, budget).await?)?;
+        let at = shown(&answer.uri);
+        let broken = |why: String| ResolveError::Broken { at: at.clone(), why };
+        let body = answer.stream.take().ok_or_else(|| broken("it has no content".to_owned()))?;
+        let begins = if answer.status == StatusCode::PARTIAL_CONTENT { begin(&answer) } else { Some(0) };
+        // Not every registry can begin in the middle.
+        let too_much = begins.and_then(|begins| from.checked_sub(begins));
+        let too_much = too_much.ok_or_else(|| broken(format!("it was asked for from byte {from} on")))?;
+        Ok(Blob::new(body, too_much))
     }
 
     /// The headers of a manifest, whatever the status.
     pub(crate) async fn head(&self, place: &Place, key: &str, budget: Budget) -> Result<Answer, ResolveError> {
-        self.send(place, Method::HEAD, Thing::Manifest(key), 0, budget).await
+        let thing = Thing::Manifest(key);
+        self.send(place, Wanted { method: Method::HEAD, thing, limit: 0, streamed_from: None }, budget).await
     }
 
     /// Asks with what was right last time, and once more where that is refused.
-    async fn send(
-        &self,
-        place: &Place,
-        method: Method,
-        thing: Thing<'_>,
-        limit: usize,
-        budget: Budget,
-    ) -> Result<Answer, ResolveError> {
+    async fn send(&self, place: &Place, wanted: Wanted<'_>, budget: Budget) -> Result<Answer, ResolveError> {
+        let Wanted { method, thing, limit, streamed_from } = wanted;
         let uri = place.uri(thing)?;
         let accept = matches!(thing, Thing::Manifest(_)).then_some(ACCEPT);
-        let mut ask = Ask { method, uri, accept, authorization: self.remembered(place), body: None, limit };
+        let authorization = self.remembered(place);
+        let mut ask = Ask { method, uri, accept, authorization, body: None, limit, streamed_from };
         let answer = self.exchange.send(&ask, budget).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
             return Ok(answer);
@@ -153,11 +182,18 @@ fn success(answer: Answer) -> Result<Answer, ResolveError> {
     let why = || format!("it answers {}{}", answer.status.as_u16(), said(&answer.body));
     match answer.status {
         StatusCode::OK => Ok(answer),
+        StatusCode::PARTIAL_CONTENT if answer.stream.is_some() => Ok(answer),
         StatusCode::NOT_FOUND | StatusCode::GONE => Err(ResolveError::NotFound { at }),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ResolveError::Denied { at, why: why() }),
         status if status.is_server_error() => Err(ResolveError::Unreachable { at, why: why() }),
         _ => Err(ResolveError::Broken { at, why: why() }),
     }
+}
+
+/// Where a part begins, as in `Content-Range: bytes 7-9/10`.
+fn begin(answer: &Answer) -> Option<u64> {
+    let range = answer.headers.get(CONTENT_RANGE)?.to_str().ok()?.trim().strip_prefix("bytes ")?;
+    range.split_once('-')?.0.trim().parse().ok()
 }
 
 /// The first error that a registry gave, made fit to be shown.

@@ -4,11 +4,12 @@ mod walk;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use gantry_types::Digest;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    Platform, Reference, Resolved,
+    Blob, Platform, Reference, Resolved,
     config::{Config, ConfigError},
     error::ResolveError,
     exchange::Budget,
@@ -69,6 +70,46 @@ impl Resolver {
             first(&config, reference, check).await
         });
         self.landed(reference, outcome.await)
+    }
+
+    /// The bytes of a manifest or an index, by its digest, which they have.
+    pub async fn manifest(&self, reference: &Reference, digest: Digest) -> Result<Bytes, ResolveError> {
+        let registries = &*self.registries;
+        let ask = |place: Place, budget| async move {
+            walk::Source { registries, place: &place, budget }.manifest_bytes(digest).await
+        };
+        first(&self.config, reference, ask).await
+    }
+
+    /// The bytes of the config that a manifest of the reference names, by its digest, which they have.
+    pub async fn image_config(&self, reference: &Reference, digest: Digest) -> Result<Bytes, ResolveError> {
+        let registries = &*self.registries;
+        let ask = |place: Place, budget| async move {
+            walk::Source { registries, place: &place, budget }.config_bytes(digest).await
+        };
+        first(&self.config, reference, ask).await
+    }
+
+    /// Begins to fetch a blob, from a byte on. Of a registry with mirrors each try asks another place: the mirrors in their
+    /// order, and then the registry itself.
+    pub async fn blob(
+        &self,
+        reference: &Reference,
+        digest: Digest,
+        from: u64,
+        tried: usize,
+    ) -> Result<Blob, ResolveError> {
+        let mut places = Place::all(&self.config, reference);
+        let place = places.swap_remove(tried.min(places.len() - 1));
+        let deadline = Instant::now() + Duration::from_millis(self.config.total_ms);
+        let (digest, budget) = (digest.to_string(), Budget { deadline, tries: self.config.tries });
+        let opened = timeout_at(deadline, self.registries.open(&place, &digest, from, budget)).await;
+        opened.unwrap_or_else(|_| Err(timed_out(&self.config, reference)))
+    }
+
+    /// How many places have the blobs of a reference, the registry itself and its mirrors.
+    pub fn places(&self, reference: &Reference) -> usize {
+        Place::all(&self.config, reference).len()
     }
 
     fn landed<T>(

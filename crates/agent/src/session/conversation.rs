@@ -127,6 +127,13 @@ impl Conversation {
                 Some(observed) = session.observations.recv(), if self.is_registered => {
                     self.ask(Message::Pulled(pulled(observed)), Asked::Word("how long a pull took"))?;
                 }
+                // However many are told of, other messages have room.
+                Some(told) = session.fetched.recv(), if self.is_registered && self.out.capacity() > QUEUE / 2 => {
+                    // Of an earlier connection nobody here knows the id.
+                    if told.connection == session.connection {
+                        self.ask(Message::FetchProgress(told.progress), Asked::Word("how far a fetch is"))?;
+                    }
+                }
             }
             if self.is_registered {
                 self.report(session)?;
@@ -162,7 +169,15 @@ impl Conversation {
                 session.metrics.reservations(holds.len());
                 Ok(())
             }
-            Some(Event::Fetch(_) | Event::CancelFetch(_)) | None => Ok(()),
+            Some(Event::Fetch(fetch)) => {
+                session.fetches.fetch(session.connection, fetch);
+                Ok(())
+            }
+            Some(Event::CancelFetch(cancel)) => {
+                session.fetches.cancel(session.connection, cancel.id);
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 
@@ -174,6 +189,7 @@ impl Conversation {
                 self.beats = 0;
                 session.holds.lock().connected();
                 session.metrics.connected(true);
+                session.fetches.connected();
                 tracing::info!(host = session.spec.borrow().name, member = self.client.endpoint(), "registered");
             }
             Asked::Heartbeat => return self.beaten(session),
@@ -289,6 +305,7 @@ impl Conversation {
             Verdict::Confirm => {
                 session.metrics.answered("confirmed");
                 self.estimates.ask(&self.client, row, session);
+                session.fetches.wanted(&row.image);
                 let confirm = ConfirmReservation { reservation_id: row.id, fence: row.fence };
                 self.ask(Message::Confirm(confirm), Asked::Word("a confirmation"))
             }

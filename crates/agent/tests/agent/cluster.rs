@@ -36,6 +36,7 @@ pub struct Heard {
     pub confirmed: Vec<u64>,
     pub refused: Vec<(u64, String)>,
     pub pulled: Vec<v1::Pulled>,
+    pub fetched: Vec<v1::FetchProgress>,
     pub connections: usize,
 }
 
@@ -169,7 +170,8 @@ impl State {
                 self.standing.lock().retain(|row| row.id != refuse.reservation_id);
             }
             Message::Pulled(pulled) => heard.pulled.push(pulled),
-            Message::Heartbeat(_) | Message::End(_) | Message::FetchProgress(_) => {}
+            Message::FetchProgress(progress) => heard.fetched.push(progress),
+            Message::Heartbeat(_) | Message::End(_) => {}
         }
     }
 }

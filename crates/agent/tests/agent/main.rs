@@ -3,7 +3,17 @@
 
 mod cluster;
 mod containerd;
+mod crooked;
+mod docker;
+mod dockerd;
+mod engine;
+mod faults;
+mod fetch;
 #[path = "../../../oci/tests/resolver/image.rs"]
 mod image;
 mod layers;
+mod others;
+#[path = "../../../oci/tests/resolver/registry.rs"]
+mod registry;
 mod session;
+mod stage;

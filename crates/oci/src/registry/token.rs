@@ -76,6 +76,7 @@ fn ask(realm: &Uri, place: &Place, challenge: &Bearer, credentials: Option<&Cred
         authorization: None,
         body: None,
         limit: ANSWER_BYTES,
+        streamed_from: None,
     };
     if let Some(Credentials::Identity(identity)) = credentials {
         let identity = encoded(identity.reveal());

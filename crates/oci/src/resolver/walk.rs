@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use bytes::Bytes;
 use gantry_types::Digest;
 use http::StatusCode;
 
@@ -98,6 +99,18 @@ pub(super) async fn check(source: &Source<'_>, reference: &Reference) -> Result<
 }
 
 impl Source<'_> {
+    pub(super) async fn manifest_bytes(&self, digest: Digest) -> Result<Bytes, ResolveError> {
+        let key = digest.to_string();
+        let answer = self.registries.get(self.place, Thing::Manifest(&key), MANIFEST_BYTES, self.budget).await?;
+        read(&answer, Some(digest)).map(|_| answer.body)
+    }
+
+    pub(super) async fn config_bytes(&self, digest: Digest) -> Result<Bytes, ResolveError> {
+        let key = digest.to_string();
+        let answer = self.registries.get(self.place, Thing::Blob(&key), CONFIG_BYTES, self.budget).await?;
+        read(&answer, Some(digest)).map(|_| answer.body)
+    }
+
     async fn manifest(&self, key: &str, expected: Option<Digest>) -> Result<Read, ResolveError> {
         let answer = self.registries.get(self.place, Thing::Manifest(key), MANIFEST_BYTES, self.budget).await?;
         read(&answer, expected)

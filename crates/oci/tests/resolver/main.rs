@@ -2,6 +2,7 @@
 
 mod address;
 mod authorization;
+mod blob;
 mod document;
 mod fake;
 mod image;
