@@ -1,7 +1,7 @@
 //! What layer knowledge is worth: one experiment with real images and tag moves, for Gantry's policy and five known ones.
 //!
-//! Downloads only: no unpacking, no contention between hosts, nothing fetched before a machine needs it. Every choice is
-//! drawn from a seed, and every policy meets the same arrivals.
+//! Downloads only: no unpacking, no contention between hosts, and nothing fetched before a machine needs it but where that is
+//! asked for. Every choice is drawn from a seed, and every policy meets the same arrivals.
 
 use std::{path::PathBuf, str::FromStr, thread};
 
@@ -75,6 +75,9 @@ pub struct Args {
     /// Arrivals are drawn from each; figures are the means.
     #[arg(long, default_value = "1..3")]
     pub seeds: Seeds,
+    /// Also Gantry's policy with hosts that fetch ahead as the cluster advises; all that is fetched counts.
+    #[arg(long)]
+    pub cache_advice: bool,
     /// Machines in all, of which the first fifth is not counted.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     pub starts: u32,
@@ -121,7 +124,8 @@ fn play(args: &Args, scenario: &Scenario, say: &dyn Fn(&str)) -> Result<Results>
         seeds.iter().map(|&seed| Workload::new(scenario, seed, slots, args.burst, args.starts as usize)).collect();
     let mut results = Results::new(scenario, &workloads, args.link_mb_per_s);
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    for (name, policy) in Policy::ALL {
+    let advised = args.cache_advice.then_some(Policy::ADVISED);
+    for (name, policy) in Policy::ALL.into_iter().chain(advised) {
         let mut outcomes = Vec::with_capacity(seeds.len());
         for jobs in seeds.iter().zip(&workloads).collect::<Vec<_>>().chunks(threads) {
             outcomes.extend(together(args, scenario, policy, jobs)?);

@@ -3,10 +3,11 @@
 //! [`CONSTRAINTS`] says no, with want and have; it runs when planning and again at apply. [`TERMS`] orders the hosts that
 //! are left and never enters apply. [`Planner`] finds the best host without looking at all of them; [`rank`] looks at all
 //! of them, for explanations and as the oracle of the planner's tests. [`fits`] counts how many more machines there is
-//! room for, and [`relaxations`] says what would make room.
+//! room for, and [`relaxations`] says what would make room. [`Advisor`] says what hosts should fetch ahead.
 //!
 //! Must not be in here: I/O, clocks, randomness, floats, anything whose order depends on a hash.
 
+mod advice;
 mod ask;
 mod constraint;
 mod devices;
@@ -27,6 +28,7 @@ mod sight;
 mod volumes;
 mod weights;
 
+pub use advice::{AdviceRules, Advisor, FetchAdvice, Why};
 pub use ask::{Ask, Room};
 pub use constraint::{ADVICE, CONSTRAINTS, Constraint, No, Quantity, admits};
 pub use devices::choose_devices;

@@ -17,11 +17,12 @@ use gantry_fleet::{Fleet, Host, HostSet, ImageEntry, Journal};
 use gantry_types::{HostId, Shape, Stamp};
 use smallvec::SmallVec;
 
+pub(crate) use self::room::more;
 use self::{
     likes::{Known, Like, Likes},
     pulls::Pulls,
     recent::{Hosts, Recent},
-    room::{bin, demand, kinds, more},
+    room::{bin, demand, kinds},
     rows::{Need, Rows},
     seen::Seen,
 };
@@ -363,7 +364,7 @@ impl Sight {
             (false, _) => estimate.ready_us,
         };
         let fetch_us = at_best_us(estimate.fetch_bytes, &detail.paces);
-        Prospect { estimate, fetch_us, alone_us, fit, more: more(asked, room) }
+        Prospect { estimate, fetch_us, alone_us, fit, more: asked.ask.shape.map_or(0, |shape| more(shape, room)) }
     }
 
     /// The best that a host can score that has so many bytes of the image; nothing where it is refused for certain.

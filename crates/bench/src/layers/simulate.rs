@@ -12,13 +12,20 @@ use super::{
     workload::{Arrival, Scenario, Workload},
 };
 
+/// How often what to fetch ahead is asked for.
+const TICK_US: u64 = 2_000_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
     Gantry,
+    /// The same, and hosts fetch ahead as the advisor says. All that is fetched counts.
+    Advised,
     Known(Known),
 }
 
 impl Policy {
+    /// Counts for nothing beside the others unless it is asked for: they fetch nothing ahead.
+    pub const ADVISED: (&'static str, Self) = ("gantry_advised", Self::Advised);
     pub const ALL: [(&'static str, Self); 6] = [
         ("gantry", Self::Gantry),
         ("spread", Self::Known(Known::Spread)),
@@ -41,12 +48,20 @@ pub struct Outcome {
 
 /// The first fifth fills the caches and is not counted.
 pub fn run(policy: Policy, scenario: &Scenario, workload: &Workload, fleet: Fleet, seed: u64) -> Result<Outcome> {
-    let gantry = if policy == Policy::Gantry { Some(Gantry::new(scenario, &fleet)?) } else { None };
+    let is_ours = matches!(policy, Policy::Gantry | Policy::Advised);
+    let last_us = workload.arrivals.last().map_or(1, |arrival| arrival.at_us);
+    let gantry = if is_ours { Some(Gantry::new(scenario, &fleet, policy == Policy::Advised, last_us)?) } else { None };
     let rng = fastrand::Rng::with_seed(seed);
     let (departures, outcome) = (BinaryHeap::new(), Outcome::default());
     let mut run = Run { policy, scenario, workload, gantry, fleet, rng, departures, started: 0, outcome };
     let mut seen = Vec::new();
+    let mut tick = 0;
     for arrival in &workload.arrivals {
+        while policy == Policy::Advised && tick <= arrival.at_us {
+            run.until(tick)?;
+            run.tick()?;
+            tick += TICK_US;
+        }
         run.until(arrival.at_us)?;
         run.arrive(arrival, &mut seen)?;
     }
@@ -67,6 +82,15 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    fn tick(&mut self) -> Result<()> {
+        let Some(gantry) = &mut self.gantry else { return Ok(()) };
+        let bytes = gantry.tick(&mut self.fleet)?;
+        if self.started > self.workload.lives_us.len() / 5 {
+            self.outcome.fetched_bytes += bytes;
+        }
+        Ok(())
+    }
+
     /// What happens before the time and at it.
     fn until(&mut self, at_us: u64) -> Result<()> {
         while let Some(&Reverse((departs_us, host, reservation))) = self.departures.peek() {
@@ -92,7 +116,7 @@ impl Run<'_> {
         };
         for n in 0..arrival.machines as usize {
             let chosen = match self.policy {
-                Policy::Gantry => planned.get(n).copied(),
+                Policy::Gantry | Policy::Advised => planned.get(n).copied(),
                 Policy::Known(known) => known.choose(&self.fleet, image, &mut self.rng, seen).map(|host| (host, 0)),
             };
             let life_us = self.workload.lives_us[self.started];

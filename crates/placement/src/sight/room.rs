@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use gantry_types::{CpuKind, Shape};
 
-use super::{Asked, rows::Rows};
+use super::rows::Rows;
 use crate::{
     Room,
     devices::fitting,
@@ -12,8 +12,7 @@ use crate::{
 };
 
 /// Further machines of the shape that would fit beside the first one, up to a bound.
-pub(super) fn more(asked: &Asked<'_>, room: &Room<'_>) -> u64 {
-    let Some(shape) = asked.ask.shape else { return 0 };
+pub(crate) fn more(shape: &Shape, room: &Room<'_>) -> u64 {
     let times = |have: u64, want: u64| have.checked_div(want).unwrap_or(u64::MAX);
     let by_cpu = times(room.free_cpu_milli(shape.cpu_kind()), shape.cpu_milli);
     let mut machines = by_cpu.min(times(room.free_memory_bytes(), shape.memory_bytes));

@@ -212,7 +212,11 @@ async fn a_silent_host_gets_nothing_new_and_keeps_what_it_holds() {
     let refused = member.placement().place(on("host-1", "b")).await.unwrap_err();
     assert!(refused.message().contains("reachable"), "{refused:?}");
     let on_it = v1::ListRequest { host: "host-1".to_owned(), ..v1::ListRequest::default() };
-    assert_eq!(member.placement().list(on_it).await.unwrap().into_inner().reservations.len(), 1, "it keeps what it holds");
+    assert_eq!(
+        member.placement().list(on_it).await.unwrap().into_inner().reservations.len(),
+        1,
+        "it keeps what it holds"
+    );
     agents[1].tell(Message::Heartbeat(v1::Heartbeat {})).await.unwrap();
     member.placement().place(on("host-1", "c")).await.unwrap();
     member.stop().await;
